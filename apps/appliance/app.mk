@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+APP_SRCS := main.c echo.c
+USES := net fs

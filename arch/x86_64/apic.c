@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86_64/apic.h"
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/trap.h"
+#include "kernel/clock.h"
+#include "kernel/hypervisor.h"
+#include "kernel/mmio.h"
+#include "lib/base/errno.h"
+#include "lib/base/io.h"
+
+/* Local APIC registers: offset in memory; the MSR is 0x800 + offset / 16. */
+#define APIC_ID            0x020
+#define APIC_TPR           0x080
+#define APIC_EOI           0x0b0
+#define APIC_SVR           0x0f0
+#define APIC_LVT_TIMER     0x320
+#define APIC_LVT_LINT0     0x350
+#define APIC_LVT_LINT1     0x360
+#define APIC_TIMER_INITIAL 0x380
+#define APIC_TIMER_CURRENT 0x390
+#define APIC_TIMER_DIVIDE  0x3e0
+
+#define APIC_SVR_ENABLE        (1u << 8)
+#define APIC_LVT_MASKED        (1u << 16)
+#define APIC_LVT_NMI           (4u << 8)
+#define APIC_LVT_TSC_DEADLINE  (2u << 17)
+#define APIC_TIMER_DIVIDE_BY_1 0xbu
+
+#define APIC_BASE_ENABLE  (UINT64_C(1) << 11)
+#define APIC_BASE_X2APIC  (UINT64_C(1) << 10)
+#define APIC_BASE_ADDRESS UINT64_C(0x000ffffffffff000)
+
+#define CPUID_1_EDX_APIC (1u << 9)
+
+#define PIC1_DATA 0x21
+#define PIC2_DATA 0xa1
+
+/*
+ * The countdown's rate is learned from the clock at every expiry. Starting low
+ * makes the first one come early, which costs one more interrupt and nothing
+ * else.
+ */
+#define QEMU_RATE_KHZ      1000000 /* of the emulated one: nothing to learn, no early interrupts */
+#define FIRST_RATE_KHZ     25000
+#define LESSON_NS          NSEC_PER_MSEC
+#define SHORTEST_LESSON_NS (NSEC_PER_MSEC / 10) /* to find that it is faster */
+#define LONGEST_SLEEP_NS   (NSEC_PER_SEC * 60)
+
+static bool x2apic;
+static volatile uint8_t *registers;
+
+static struct {
+    unsigned vector;
+    bool has_deadline; /* the CPU; used as soon as the TSC's rate is known */
+    bool by_deadline;
+    uint64_t rate_khz;
+    uint64_t set_at_ns;
+    uint32_t set_to;
+} timer;
+
+static uint32_t apic_read(uint32_t offset)
+{
+    return x2apic ? (uint32_t)msr_read(0x800 + offset / 16) : mmio_read32(registers + offset);
+}
+
+static void apic_write(uint32_t offset, uint32_t value)
+{
+    if (x2apic)
+        msr_write(0x800 + offset / 16, value);
+    else
+        mmio_write32(registers + offset, value);
+}
+
+int apic_init(void)
+{
+    struct cpuid_regs features = cpuid(1, 0);
+    uint64_t base;
+
+    if (!(features.d & CPUID_1_EDX_APIC))
+        return -ENODEV;
+    base = msr_read(MSR_APIC_BASE) | APIC_BASE_ENABLE;
+    x2apic = features.c & CPUID_1_ECX_X2APIC;
+    if (x2apic) {
+        msr_write(MSR_APIC_BASE, base);
+        base |= APIC_BASE_X2APIC;
+    } else {
+        registers = mmio_map(base & APIC_BASE_ADDRESS, 0x1000);
+        if (!registers)
+            return -ENODEV;
+    }
+    msr_write(MSR_APIC_BASE, base);
+    port_write8(PIC1_DATA, 0xff);
+    port_write8(PIC2_DATA, 0xff);
+    apic_write(APIC_TPR, 0);
+    apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
+    apic_write(APIC_LVT_LINT1, APIC_LVT_NMI);
+    apic_write(APIC_SVR, APIC_SVR_ENABLE | TRAP_SPURIOUS);
+    return 0;
+}
+
+bool apic_is_x2apic(void)
+{
+    return x2apic;
+}
+
+uint32_t apic_id(void)
+{
+    return x2apic ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
+}
+
+void apic_eoi(void)
+{
+    apic_write(APIC_EOI, 0);
+}
+
+uint64_t apic_message_address(void)
+{
+    return 0xfee00000 | (uint64_t)(apic_id() & 0xff) << 12;
+}
+
+void apic_timer_init(unsigned vector)
+{
+    timer.vector = vector;
+    timer.rate_khz = hypervisor_is_tcg() ? QEMU_RATE_KHZ : FIRST_RATE_KHZ;
+    timer.has_deadline = cpuid(1, 0).c & CPUID_1_ECX_TSC_DEADLINE;
+    apic_write(APIC_TIMER_DIVIDE, APIC_TIMER_DIVIDE_BY_1);
+    apic_write(APIC_LVT_TIMER, vector);
+}
+
+/* The TSC's rate may become known only while we run. */
+static bool use_deadline(void)
+{
+    if (!timer.by_deadline && timer.has_deadline && clock_tsc_hz()) {
+        timer.by_deadline = true;
+        apic_write(APIC_TIMER_INITIAL, 0);
+        apic_write(APIC_LVT_TIMER, APIC_LVT_TSC_DEADLINE | timer.vector);
+        /* An xAPIC write to memory and the MSR write below are not ordered by themselves. */
+        __asm__ volatile("mfence" ::: "memory");
+    }
+    return timer.by_deadline;
+}
+
+/*
+ * Run down, the count has stood at zero for as long as we came late: it then says
+ * that the rate is at least this, unless it came so late that the rate must be
+ * wrong. A clock that missed a wrap makes the rate look many times too high, and
+ * timers that come so late that the next wrap is missed as well: hence one
+ * doubling at a time.
+ */
+static void learn_rate(uint64_t now_ns)
+{
+    uint64_t elapsed_ns = now_ns - timer.set_at_ns, known_khz = timer.rate_khz, rate_khz;
+    uint32_t counted;
+
+    if (!timer.set_to || elapsed_ns < SHORTEST_LESSON_NS)
+        return;
+    counted = timer.set_to - apic_read(APIC_TIMER_CURRENT);
+    rate_khz = counted * NSEC_PER_MSEC / elapsed_ns;
+    if (counted == timer.set_to) {
+        if (rate_khz < known_khz && (rate_khz > known_khz / 4 * 3 || elapsed_ns < LESSON_NS))
+            return;
+    } else if (elapsed_ns < LESSON_NS) {
+        return;
+    }
+    rate_khz = MIN(MAX(rate_khz, known_khz / 2), known_khz * 2);
+    timer.rate_khz = MAX(rate_khz, UINT64_C(1));
+}
+
+static void set_countdown(uint64_t now_ns, uint64_t delay_ns)
+{
+    uint64_t ticks;
+
+    learn_rate(now_ns);
+    ticks = delay_ns / 64 * timer.rate_khz / (NSEC_PER_MSEC / 64) + 1;
+    timer.set_at_ns = now_ns;
+    timer.set_to = (uint32_t)MIN(ticks, UINT32_MAX);
+    apic_write(APIC_TIMER_INITIAL, timer.set_to);
+}
+
+void apic_timer_set(uint64_t deadline_ns)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    uint64_t delay_ns = deadline_ns > now_ns ? MIN(deadline_ns - now_ns, LONGEST_SLEEP_NS) : 0;
+
+    if (use_deadline())
+        msr_write(MSR_TSC_DEADLINE,
+                  tsc_read() + delay_ns / 1000 * (clock_tsc_hz() / 1000) / 1000 + 1);
+    else
+        set_countdown(now_ns, delay_ns);
+}
+
+void apic_timer_stop(void)
+{
+    if (timer.by_deadline)
+        msr_write(MSR_TSC_DEADLINE, 0);
+    else
+        apic_write(APIC_TIMER_INITIAL, 0);
+    timer.set_to = 0;
+}
+
+const char *apic_timer_name(void)
+{
+    return timer.by_deadline ? "TSC deadline" : "local APIC one-shot";
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The local APIC (x2APIC where the CPU has it, else by registers in memory), its
+ * timer, and the I/O APICs. Intel SDM volume 3, "Advanced Programmable
+ * Interrupt Controller"; 82093AA data sheet.
+ */
+#ifndef ARCH_X86_64_APIC_H
+#define ARCH_X86_64_APIC_H
+
+#include "lib/base/types.h"
+
+/*
+ * Enables the local APIC of this CPU and silences the legacy controllers.
+ * -ENODEV: there is none, or its registers can not be reached.
+ */
+int apic_init(void);
+
+bool apic_is_x2apic(void);
+uint32_t apic_id(void);
+void apic_eoi(void);
+
+/* The address that a message-signalled interrupt for this CPU is written to. */
+uint64_t apic_message_address(void);
+
+/*
+ * The timer raises its vector once, at the monotonic time or a little before;
+ * the caller looks at the clock and sets it again. By TSC deadline where the
+ * CPU has it and the clock's rate is known, else by counting down.
+ */
+void apic_timer_init(unsigned vector);
+void apic_timer_set(uint64_t deadline_ns);
+void apic_timer_stop(void);
+const char *apic_timer_name(void);
+
+/* I/O APICs. -ENOSPC: more than we keep; -ENODEV: no registers there. */
+int ioapic_add(phys_addr_t address, uint32_t gsi_base);
+int ioapic_route(uint32_t gsi, unsigned vector, bool level_triggered, bool active_low);
+void ioapic_unroute(uint32_t gsi);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exceptions and interrupts. Runs on IST stacks with interrupts off: one stack
+ * for interrupts, one for exceptions, one for what may hit in the middle of
+ * either (NMI, double fault, machine check).
+ */
+#include "arch/x86_64/trap.h"
+
+#include "arch/x86_64/cpu.h"
+#include "kernel/irq_entry.h"
+#include "kernel/thread_entry.h"
+#include "kernel/trap_entry.h"
+#include "lib/base/string.h"
+
+enum ist { IST_INTERRUPT = 1, IST_EXCEPTION = 2, IST_CRITICAL = 3 };
+
+#define VECTOR_NMI           2
+#define VECTOR_DOUBLE_FAULT  8
+#define VECTOR_PAGE_FAULT    14
+#define VECTOR_MACHINE_CHECK 18
+#define N_EXCEPTIONS         32
+
+#define SELECTOR_CODE 0x08
+#define SELECTOR_TSS  0x18
+
+#define GATE_PRESENT_INTERRUPT 0x8e00
+
+#define RED_ZONE_BYTES 128
+
+struct idt_gate {
+    uint16_t offset_low, selector, ist_and_type_low;
+    uint16_t offset_middle;
+    uint32_t offset_high, reserved;
+} __attribute__((packed));
+
+struct descriptor_pointer {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
+
+struct tss {
+    uint32_t reserved0;
+    uint64_t rsp[3];
+    uint64_t reserved1;
+    uint64_t ist[7];
+    uint64_t reserved2;
+    uint16_t reserved3, io_map_base;
+} __attribute__((packed));
+
+extern const char exception_stubs[], interrupt_stubs[]; /* arch/x86_64/entry.asm */
+extern uint64_t gdt_tss[2];
+
+#define EXCEPTION_STUB_BYTES 16
+#define INTERRUPT_STUB_BYTES 8
+
+static struct idt_gate idt[TRAP_VECTORS];
+static struct tss tss;
+static uint8_t interrupt_stack[4096] __attribute__((aligned(16)));
+static uint8_t exception_stack[8192] __attribute__((aligned(16)));
+static uint8_t critical_stack[4096] __attribute__((aligned(16)));
+
+static void set_gate(unsigned vector, uintptr_t offset, enum ist ist)
+{
+    idt[vector].offset_low = (uint16_t)offset;
+    idt[vector].selector = SELECTOR_CODE;
+    idt[vector].offset_middle = (uint16_t)(offset >> 16);
+    idt[vector].offset_high = (uint32_t)(offset >> 32);
+    idt[vector].ist_and_type_low = (uint16_t)(GATE_PRESENT_INTERRUPT | ist);
+}
+
+static enum ist exception_ist(unsigned vector)
+{
+    switch (vector) {
+    case VECTOR_NMI:
+    case VECTOR_DOUBLE_FAULT:
+    case VECTOR_MACHINE_CHECK:
+        return IST_CRITICAL;
+    default:
+        return IST_EXCEPTION;
+    }
+}
+
+static void load_tss(void)
+{
+    uint64_t base = (uintptr_t)&tss;
+
+    tss.ist[IST_INTERRUPT - 1] = (uintptr_t)(interrupt_stack + sizeof(interrupt_stack));
+    tss.ist[IST_EXCEPTION - 1] = (uintptr_t)(exception_stack + sizeof(exception_stack));
+    tss.ist[IST_CRITICAL - 1] = (uintptr_t)(critical_stack + sizeof(critical_stack));
+    tss.io_map_base = sizeof(tss);
+    gdt_tss[0] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
+                 (base >> 24 & 0xff) << 56;
+    gdt_tss[1] = base >> 32;
+    __asm__ volatile("ltr %0" : : "r"((uint16_t)SELECTOR_TSS));
+}
+
+void trap_init(void)
+{
+    struct descriptor_pointer pointer = { sizeof(idt) - 1, (uintptr_t)idt };
+
+    for (unsigned vector = 0; vector < N_EXCEPTIONS; vector++)
+        set_gate(vector, (uintptr_t)(exception_stubs + EXCEPTION_STUB_BYTES * vector),
+                 exception_ist(vector));
+    trap_open_interrupt(TRAP_SPURIOUS);
+    load_tss();
+    __asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+void trap_open_interrupt(unsigned vector)
+{
+    set_gate(vector,
+             (uintptr_t)(interrupt_stubs + INTERRUPT_STUB_BYTES * (vector - TRAP_FIRST_INTERRUPT)),
+             IST_INTERRUPT);
+}
+
+void trap_exception(struct trap_frame *frame);
+void trap_exception(struct trap_frame *frame)
+{
+    uintptr_t address = cr2_read();
+
+    if (frame->vector == VECTOR_PAGE_FAULT && trap_page_fault(frame, address))
+        return;
+    trap_unhandled(frame, address);
+}
+
+/* The frame to return to: see interrupt_common in entry.asm. */
+struct trap_frame *trap_interrupt(struct trap_frame *frame);
+struct trap_frame *trap_interrupt(struct trap_frame *frame)
+{
+    struct trap_frame *moved;
+
+    irq_entry((unsigned)frame->vector);
+    if (!thread_should_preempt())
+        return frame;
+    moved = (struct trap_frame *)ALIGN_DOWN(frame->rsp - RED_ZONE_BYTES - sizeof(*frame), 16);
+    memcpy(moved, frame, sizeof(*frame));
+    return moved;
+}

@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The block device, §5.2. See blk.h for what it is shaped for, kernel/blkdev.h
+ * for the contracts.
+ *
+ * A request passes through: the waiting list, from where it is handed to the
+ * device in parts, each in a slot; it goes back to its client with the last of
+ * them. The first part that fails stops the rest. A device that lies or asks
+ * for it is reset: what it had fails, what comes after works again, a few
+ * times.
+ *
+ * Concurrency: kernel thread context; nothing here waits but a reset, during
+ * which other threads submit to, and take from, a device that stands still.
+ */
+#include "drivers/virtio/blk.h"
+
+#include "drivers/virtio/spec/blk.h"
+#include "drivers/virtio/spec/ids.h"
+#include "kernel/alloc.h"
+#include "kernel/blkdev.h"
+#include "kernel/dma.h"
+#include "kernel/log.h"
+#include "lib/base/barrier.h"
+#include "lib/base/errno.h"
+#include "lib/base/string.h"
+
+#define QUEUE          0 /* §5.2.2; one is enough for one CPU */
+#define QUEUE_SIZE_MAX 128
+#define REAP_BATCH     32
+#define RECOVERIES_MAX 8 /* after so many resets the device is not worth another one */
+
+/*
+ * A part's elements: header, data, status. Tables hold eight pieces of data,
+ * more than most requests have; a longer part takes descriptors of the ring.
+ */
+#define FRAME_ELEMS        2
+#define TABLE_ELEMS        (8 + FRAME_ELEMS)
+#define SEGMENTS_MAX       30         /* bounded by our stack */
+#define SEGMENT_BYTES_MAX  (16 * MIB) /* keeps a part below 4 GiB (§2.7.5.2) */
+#define BLOCK_BYTES_MAX    (64 * KIB)
+#define STATUS_NOT_WRITTEN 0xff
+
+_Static_assert(VIRTIO_BLK_ID_BYTES == BLK_IDENTITY_BYTES, "both are the text's length");
+
+/* What a slot shares with the device. */
+struct slot_memory {
+    struct virtio_blk_req header; /* read by the device */
+    uint8_t status;               /* written by the device */
+    uint8_t unused[15];
+};
+
+/* One part of a request under way; out of the device's reach. */
+struct slot {
+    struct blk_request *request; /* NULL: free */
+    struct slot *next_free;
+    uint32_t answer_bytes; /* that the device has to write, the status among them */
+};
+
+struct virtio_blk {
+    struct blkdev blkdev;
+    struct virtio_device *device;
+    struct virtio_queue queue;
+    struct list waiting; /* requests with parts that the device does not have, oldest first */
+    uint32_t segments_max, segment_bytes_max; /* data elements of a part */
+    bool dead;                                /* every request fails */
+    bool recovering;                          /* a reset may sleep: hands off the queue */
+    unsigned recoveries;
+
+    unsigned n_slots;
+    struct slot *slots, *free;
+    struct slot_memory *memory; /* n_slots of them, same index */
+};
+
+static const struct virtio_feature features[] = {
+    VIRTIO_FEATURE(VIRTIO_BLK_F_SIZE_MAX), VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX),
+    VIRTIO_FEATURE(VIRTIO_BLK_F_RO),       VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE),
+    VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH),
+};
+
+/* Devices that went or failed; see retire(). */
+static struct list retired = LIST_INIT(retired);
+
+static struct virtio_blk *blk_of(struct blkdev *blkdev)
+{
+    return CONTAINER_OF(blkdev, struct virtio_blk, blkdev);
+}
+
+static struct slot_memory *memory_of(const struct virtio_blk *blk, const struct slot *slot)
+{
+    return &blk->memory[slot - blk->slots];
+}
+
+static bool is_transfer(const struct blk_request *request)
+{
+    return request->operation == BLK_READ || request->operation == BLK_WRITE;
+}
+
+/* ---- requests on their way back */
+
+/* Back to its client, once no part of it is left with the device or to be handed over. */
+static void finish_if_idle(struct blk_request *request)
+{
+    if (!request->parts && list_empty(&request->link))
+        blk_complete(request, request->status);
+}
+
+/* The first failure counts, and what was not handed over yet never will be. */
+static void fail(struct blk_request *request, int error)
+{
+    if (!request->status)
+        request->status = error;
+    list_remove(&request->link);
+}
+
+static void free_slot(struct virtio_blk *blk, struct slot *slot)
+{
+    slot->request = NULL;
+    slot->next_free = blk->free;
+    blk->free = slot;
+}
+
+static void end_part(struct virtio_blk *blk, struct slot *slot, int status)
+{
+    struct blk_request *request = slot->request;
+
+    free_slot(blk, slot);
+    request->parts--;
+    if (status)
+        fail(request, status);
+    finish_if_idle(request);
+}
+
+/*
+ * What the device says of a part. Success counts only if it wrote as much as
+ * was asked: else a reader would take for the disk's bytes what lay in memory.
+ */
+static int judge(const struct virtio_blk *blk, const struct slot *slot, uint32_t written_bytes)
+{
+    uint8_t status = load_once(&memory_of(blk, slot)->status);
+
+    if (status == VIRTIO_BLK_S_UNSUPP)
+        return -EOPNOTSUPP;
+    if (status != VIRTIO_BLK_S_OK)
+        return -EIO;
+    if (written_bytes < slot->answer_bytes) {
+        log_debug("%s: the device wrote %u bytes of %u", blk->blkdev.name, written_bytes,
+                  slot->answer_bytes);
+        return -EIO;
+    }
+    return 0;
+}
+
+/* ---- requests on their way to the device */
+
+/* Cuts the pieces back to whole blocks; how many are left. */
+static uint32_t cut_to_blocks(uint32_t block_bytes, struct virtq_elem *elem, uint32_t n,
+                              uint32_t *bytes)
+{
+    uint32_t excess = *bytes % block_bytes;
+
+    *bytes -= excess;
+    while (excess) {
+        struct virtq_elem *last = &elem[n - 1];
+        uint32_t cut = MIN(excess, last->len);
+
+        last->len -= cut;
+        excess -= cut;
+        if (!last->len)
+            n--;
+    }
+    return n;
+}
+
+/*
+ * As much of what is left of the request as one part may carry, as the device
+ * sees it: how many pieces; -EFAULT: not memory for devices; -EINVAL: the pieces are so
+ * small that no whole block fits.
+ */
+static int next_pieces(const struct virtio_blk *blk, const struct blk_request *request,
+                       struct virtq_elem *elem, uint32_t *bytes)
+{
+    uint32_t index = request->next_elem, offset = request->next_offset, n = 0;
+
+    *bytes = 0;
+    while (index < request->n_elem && n < blk->segments_max) {
+        const struct blk_elem *from = &request->elem[index];
+        uint32_t most = MIN(from->bytes - offset, blk->segment_bytes_max);
+        uint32_t len = (uint32_t)dma_translate((char *)from->memory + offset, most, &elem[n].addr);
+
+        if (!len)
+            return -EFAULT;
+        elem[n++].len = len;
+        *bytes += len;
+        offset += len;
+        if (offset == from->bytes) {
+            index++;
+            offset = 0;
+        }
+    }
+    if (is_transfer(request))
+        n = cut_to_blocks(blk->blkdev.block_bytes, elem, n, bytes);
+    return n || !request->n_elem ? (int)n : -EINVAL;
+}
+
+static void advance(struct blk_request *request, uint32_t bytes)
+{
+    request->next_sector += bytes / BLK_SECTOR_BYTES;
+    while (bytes) {
+        uint32_t step = MIN(bytes, request->elem[request->next_elem].bytes - request->next_offset);
+
+        bytes -= step;
+        request->next_offset += step;
+        if (request->next_offset == request->elem[request->next_elem].bytes) {
+            request->next_elem++;
+            request->next_offset = 0;
+        }
+    }
+}
+
+static void write_header(struct slot_memory *memory, const struct blk_request *request)
+{
+    static const le32 types[] = {
+        [BLK_READ] = VIRTIO_BLK_T_IN,
+        [BLK_WRITE] = VIRTIO_BLK_T_OUT,
+        [BLK_FLUSH] = VIRTIO_BLK_T_FLUSH,
+        [BLK_IDENTIFY] = VIRTIO_BLK_T_GET_ID,
+    };
+
+    memory->header = (struct virtio_blk_req){
+        .type = types[request->operation],
+        .sector = is_transfer(request) ? request->next_sector : 0, /* §5.2.6.1 */
+    };
+    memory->status = STATUS_NOT_WRITTEN;
+}
+
+/* The disk may have shrunk since the request was checked (§5.2.6.1: never beyond the capacity). */
+static bool is_on_disk(const struct virtio_blk *blk, const struct blk_request *request,
+                       uint32_t bytes)
+{
+    uint64_t sectors = blk->blkdev.sectors;
+
+    return !is_transfer(request) || (request->next_sector <= sectors &&
+                                     bytes / BLK_SECTOR_BYTES <= sectors - request->next_sector);
+}
+
+/* Lends the next part. 1: done; 0: the ring has no room now; else why the request cannot go on. */
+static int hand_over(struct virtio_blk *blk, struct blk_request *request)
+{
+    struct virtq_elem elem[SEGMENTS_MAX + FRAME_ELEMS];
+    struct slot *slot = blk->free;
+    struct slot_memory *memory = memory_of(blk, slot);
+    bool to_device = request->operation == BLK_WRITE;
+    uint32_t bytes;
+    int n = next_pieces(blk, request, elem + 1, &bytes), added;
+
+    if (n < 0)
+        return n;
+    if (!is_on_disk(blk, request, bytes))
+        return -EIO;
+    write_header(memory, request);
+    elem[0] = (struct virtq_elem){ dma_address(&memory->header), sizeof(memory->header) };
+    elem[n + 1] = (struct virtq_elem){ dma_address(&memory->status), sizeof(memory->status) };
+
+    const struct virtq_buffer buffer = {
+        .elem = elem,
+        .n_readable = (uint16_t)(1 + (to_device ? n : 0)),
+        .n_writable = (uint16_t)(1 + (to_device ? 0 : n)),
+        .cookie = slot,
+    };
+    added = virtq_add(&blk->queue.ring, &buffer, 1);
+    if (added != 1)
+        return added == -EMSGSIZE ? -EINVAL : 0; /* of a broken ring poll() hears by itself */
+
+    slot->answer_bytes = (uint32_t)sizeof(memory->status) + (to_device ? 0 : bytes);
+    slot->request = request;
+    blk->free = slot->next_free;
+    request->parts++;
+    advance(request, bytes);
+    return 1;
+}
+
+/* Hands over what waits, as far as there is room, and tells the device once. */
+static void feed(struct virtio_blk *blk)
+{
+    while (blk->free && !list_empty(&blk->waiting)) {
+        struct blk_request *request = CONTAINER_OF(blk->waiting.next, struct blk_request, link);
+        int handed = hand_over(blk, request);
+
+        if (handed == 0)
+            break;
+        if (handed < 0) {
+            fail(request, handed);
+            finish_if_idle(request);
+        } else if (request->next_elem == request->n_elem) {
+            list_remove(&request->link);
+        }
+    }
+    if (virtq_publish(&blk->queue.ring))
+        virtq_notify(&blk->queue.ring);
+}
+
+/* ---- a device that lost its way */
+
+static void fail_everything(struct virtio_blk *blk)
+{
+    struct list *link;
+
+    while ((link = list_pop(&blk->waiting))) {
+        struct blk_request *request = CONTAINER_OF(link, struct blk_request, link);
+
+        fail(request, -EIO);
+        finish_if_idle(request);
+    }
+    for (unsigned i = 0; i < blk->n_slots; i++) {
+        if (blk->slots[i].request)
+            end_part(blk, &blk->slots[i], -EIO);
+    }
+}
+
+static int read_capacity(struct virtio_blk *blk)
+{
+    le64 sectors;
+    int error = virtio_config_read(blk->device, offsetof(struct virtio_blk_config, capacity),
+                                   &sectors, sizeof(sectors));
+
+    if (error)
+        return error;
+    if (sectors != blk->blkdev.sectors && blk->blkdev.sectors)
+        log_info("%s: now %llu sectors", blk->blkdev.name, (unsigned long long)sectors);
+    blk->blkdev.sectors = sectors;
+    return 0;
+}
+
+/*
+ * Everything under way fails, also where the device does not even answer a
+ * reset: whoever waits for it is better off with an error than waiting for ever.
+ */
+static void recover(struct virtio_blk *blk, const char *why)
+{
+    void *cookies[REAP_BATCH];
+    bool answers;
+
+    log_error("%s: %s: the device is reset", blk->blkdev.name, why);
+    blk->recovering = true;
+    answers = virtio_reset(blk->device) == 0;
+    blk->recovering = false;
+    if (answers) {
+        while (virtq_drain(&blk->queue.ring, cookies, REAP_BATCH) > 0)
+            ; /* the slots know as well */
+    }
+    fail_everything(blk);
+    blk->dead = !answers || ++blk->recoveries > RECOVERIES_MAX || virtio_reinit(blk->device) ||
+                virtio_start(blk->device);
+    if (!answers)
+        log_error("%s: the device does not answer the reset", blk->blkdev.name);
+    else if (blk->dead)
+        virtio_fail(blk->device, "the block device cannot be brought back");
+    else
+        read_capacity(blk); /* the reset swallowed what was not looked at yet */
+}
+
+/* ---- the class's operations */
+
+static void look_at_config(struct virtio_blk *blk)
+{
+    if (!virtio_config_changed(blk->device))
+        return;
+    if (virtio_needs_reset(blk->device))
+        recover(blk, "the device asks for a reset");
+    else
+        read_capacity(blk);
+}
+
+/* false: its queue is not there, not any more or not just now. */
+static bool is_usable(const struct virtio_blk *blk)
+{
+    return !blk->dead && !blk->recovering;
+}
+
+static void poll(struct blkdev *blkdev)
+{
+    struct virtio_blk *blk = blk_of(blkdev);
+    struct virtq_done done[REAP_BATCH];
+    int n;
+
+    if (!is_usable(blk))
+        return;
+    while ((n = virtq_get(&blk->queue.ring, done, REAP_BATCH)) > 0) {
+        for (int i = 0; i < n; i++)
+            end_part(blk, done[i].cookie, judge(blk, done[i].cookie, done[i].len));
+    }
+    if (n < 0)
+        recover(blk, virtq_broken_reason(&blk->queue.ring));
+    else
+        look_at_config(blk);
+    if (!blk->dead)
+        feed(blk);
+}
+
+static void submit(struct blkdev *blkdev, struct blk_request *const *requests, unsigned n)
+{
+    struct virtio_blk *blk = blk_of(blkdev);
+
+    for (unsigned i = 0; i < n; i++) {
+        if (blk->dead)
+            blk_complete(requests[i], -EIO);
+        else if (requests[i]->operation == BLK_FLUSH && !blkdev->write_back)
+            blk_complete(requests[i], 0); /* each write was durable when it came back */
+        else
+            list_append(&blk->waiting, &requests[i]->link);
+    }
+    if (is_usable(blk))
+        feed(blk);
+}
+
+static bool arm(struct blkdev *blkdev)
+{
+    struct virtio_blk *blk = blk_of(blkdev);
+
+    return is_usable(blk) && virtq_arm(&blk->queue.ring, 1);
+}
+
+static void disarm(struct blkdev *blkdev)
+{
+    struct virtio_blk *blk = blk_of(blkdev);
+
+    if (is_usable(blk))
+        virtq_disarm(&blk->queue.ring);
+}
+
+static const struct blkdev_ops operations = {
+    .submit = submit,
+    .poll = poll,
+    .arm = arm,
+    .disarm = disarm,
+};
+
+/* ---- bringing it up */
+
+/* A field that is there only with its feature; otherwise when it is not, or cannot be read. */
+static uint32_t read_limit(struct virtio_blk *blk, unsigned feature, uint32_t offset,
+                           uint32_t otherwise)
+{
+    le32 value;
+
+    if (!virtio_has(blk->device, feature) ||
+        virtio_config_read(blk->device, offset, &value, sizeof(value)))
+        return otherwise;
+    return value;
+}
+
+/* Without SEG_MAX a device is asked for a single segment: some can do no more. */
+static void read_limits(struct virtio_blk *blk)
+{
+    uint32_t segments =
+        read_limit(blk, VIRTIO_BLK_F_SEG_MAX, offsetof(struct virtio_blk_config, seg_max), 1);
+    uint32_t segment_bytes =
+        read_limit(blk, VIRTIO_BLK_F_SIZE_MAX, offsetof(struct virtio_blk_config, size_max),
+                   SEGMENT_BYTES_MAX);
+
+    blk->segments_max = MIN(MAX(segments, 1), SEGMENTS_MAX);
+    blk->segment_bytes_max = MIN(segment_bytes, SEGMENT_BYTES_MAX);
+    blk->blkdev.block_bytes = read_limit(
+        blk, VIRTIO_BLK_F_BLK_SIZE, offsetof(struct virtio_blk_config, blk_size), BLK_SECTOR_BYTES);
+}
+
+/* Limits that leave no way to read a single block are refused before anything is tried. */
+static int check_limits(const struct virtio_blk *blk)
+{
+    uint32_t block_bytes = blk->blkdev.block_bytes;
+
+    if (block_bytes < BLK_SECTOR_BYTES || block_bytes > BLOCK_BYTES_MAX ||
+        (block_bytes & (block_bytes - 1))) {
+        log_error("virtio-blk: a block of %u bytes is nonsense", block_bytes);
+        return -EINVAL;
+    }
+    if ((uint64_t)blk->segments_max * blk->segment_bytes_max < block_bytes) {
+        log_error("virtio-blk: %u segments of %u bytes hold no block of %u", blk->segments_max,
+                  blk->segment_bytes_max, block_bytes);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int make_slots(struct virtio_blk *blk)
+{
+    unsigned n = blk->queue.ring.size;
+    dma_addr_t unused;
+
+    blk->slots = kalloc(n * sizeof(*blk->slots));
+    blk->memory = dma_alloc(n * sizeof(*blk->memory), &unused);
+    if (!blk->slots || !blk->memory)
+        return -ENOMEM;
+    blk->n_slots = n;
+    while (n > 0)
+        free_slot(blk, &blk->slots[--n]);
+    return 0;
+}
+
+static int start(struct virtio_blk *blk)
+{
+    struct event *event = &blk->blkdev.event;
+    int error;
+
+    read_limits(blk);
+    error = virtio_queue_setup(blk->device, &blk->queue, QUEUE, QUEUE_SIZE_MAX, TABLE_ELEMS, event);
+
+    if (error)
+        return error;
+    if (blk->queue.ring.size <= FRAME_ELEMS) {
+        log_error("virtio-blk: a queue of %u holds no request", blk->queue.ring.size);
+        return -EINVAL;
+    }
+    blk->segments_max = MIN(blk->segments_max, blk->queue.ring.size - (uint32_t)FRAME_ELEMS);
+    error = check_limits(blk);
+    if (!error)
+        error = make_slots(blk);
+    if (error)
+        return error;
+    virtio_config_watch(blk->device, event);
+    error = virtio_start(blk->device);
+    /* Only from now on the device tells of changes: one between a read and this is not told. */
+    return error ? error : read_capacity(blk);
+}
+
+/*
+ * Ends a device, working or half started: the device forgets us first, then
+ * its memory goes. The struct stays: the core still has the queue in it, and
+ * clients may come back with it.
+ */
+static void retire(struct virtio_blk *blk)
+{
+    bool forgotten;
+
+    blk->dead = true; /* before the reset, during which others run */
+    forgotten = virtio_reset(blk->device) == 0;
+    fail_everything(blk);
+    list_append(&retired, &blk->blkdev.link);
+    if (forgotten && blk->memory) /* else it stays lent for ever */
+        dma_free(blk->memory, blk->queue.ring.size * sizeof(*blk->memory));
+    kfree(blk->slots);
+    blk->n_slots = 0;
+}
+
+static int probe(struct virtio_device *device)
+{
+    struct virtio_blk *blk = kalloc(sizeof(*blk));
+    int error;
+
+    if (!blk)
+        return -ENOMEM;
+    device->driver_state = blk;
+    blk->device = device;
+    list_init(&blk->waiting);
+    event_init(&blk->blkdev.event);
+    blk->blkdev.ops = &operations;
+    blk->blkdev.prefix = "vd";
+    blk->blkdev.read_only = virtio_has(device, VIRTIO_BLK_F_RO);
+    blk->blkdev.write_back = virtio_has(device, VIRTIO_BLK_F_FLUSH);
+    error = start(blk);
+    if (error) {
+        retire(blk);
+        return error;
+    }
+    blkdev_register(&blk->blkdev);
+    return 0;
+}
+
+static void remove(struct virtio_device *device)
+{
+    struct virtio_blk *blk = device->driver_state;
+
+    blkdev_unregister(&blk->blkdev);
+    retire(blk);
+    event_signal(&blk->blkdev.event);
+}
+
+const struct virtio_driver virtio_blk_driver LINKER_SET(virtio_drivers) = {
+    .name = "virtio-blk",
+    .type = VIRTIO_ID_BLOCK,
+    .features = features,
+    .n_features = ARRAY_SIZE(features),
+    .probe = probe,
+    .remove = remove,
+};

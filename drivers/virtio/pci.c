@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Virtio over PCI, the modern register set (§4.1): transitional devices are
+ * driven by it too. Where registers are is told by vendor-specific
+ * capabilities; each is checked against its BAR before it is believed, and the
+ * first good one of a type is used (§4.1.4.1).
+ *
+ * Concurrency: as drivers/virtio/transport.h.
+ */
+#include "drivers/pci/pci.h"
+#include "drivers/virtio/device.h"
+#include "drivers/virtio/spec/ids.h"
+#include "drivers/virtio/spec/pci.h"
+#include "drivers/virtio/transport.h"
+#include "kernel/alloc.h"
+#include "kernel/log.h"
+#include "lib/base/errno.h"
+#include "lib/base/io.h"
+
+/* All that this kernel uses lies before the fields that came with later features. */
+#define COMMON_BYTES     offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
+#define DOORBELL_BYTES   2
+#define CONFIG_MAX_BYTES 4096 /* mapped of it; no device type has more */
+
+/* Where a structure lies. */
+struct region {
+    uint8_t capability; /* its offset in configuration space; 0: not found */
+    uint8_t bar;
+    uint32_t offset, length; /* bytes; inside the BAR */
+};
+
+struct virtio_pci {
+    struct virtio_device device;
+    struct pci_device *pci;
+    volatile uint8_t *common, *config;
+    struct region notify;
+    uint32_t notify_multiplier;
+};
+
+static struct virtio_pci *pci_of(const struct virtio_device *dev)
+{
+    return CONTAINER_OF(dev, struct virtio_pci, device);
+}
+
+#define COMMON(dev, field) (pci_of(dev)->common + offsetof(struct virtio_pci_common_cfg, field))
+
+/* ---- registers, each in its own width (§4.1.3.1) */
+
+static void locate(const struct virtio_device *dev, struct text *text)
+{
+    char address[PCI_ADDRESS_TEXT];
+
+    text_add(text, "%s", pci_address_text(pci_of(dev)->pci->at, address));
+}
+
+static uint8_t get_status(struct virtio_device *dev)
+{
+    return mmio_read8(COMMON(dev, device_status));
+}
+
+static void set_status(struct virtio_device *dev, uint8_t status)
+{
+    mmio_write8(COMMON(dev, device_status), status);
+}
+
+static void cut_off(struct virtio_device *dev)
+{
+    pci_command(pci_of(dev)->pci, 0, PCI_COMMAND_MASTER);
+}
+
+static uint32_t get_features(struct virtio_device *dev, unsigned word)
+{
+    mmio_write32(COMMON(dev, device_feature_select), word);
+    return mmio_read32(COMMON(dev, device_feature));
+}
+
+static void set_features(struct virtio_device *dev, unsigned word, uint32_t features)
+{
+    mmio_write32(COMMON(dev, driver_feature_select), word);
+    mmio_write32(COMMON(dev, driver_feature), features);
+}
+
+static uint32_t config_read(struct virtio_device *dev, uint32_t offset, unsigned bytes)
+{
+    volatile uint8_t *at = pci_of(dev)->config + offset;
+
+    if (bytes == 1)
+        return mmio_read8(at);
+    return bytes == 2 ? mmio_read16(at) : mmio_read32(at);
+}
+
+static void config_write(struct virtio_device *dev, uint32_t offset, unsigned bytes, uint32_t value)
+{
+    volatile uint8_t *at = pci_of(dev)->config + offset;
+
+    if (bytes == 1)
+        mmio_write8(at, (uint8_t)value);
+    else if (bytes == 2)
+        mmio_write16(at, (uint16_t)value);
+    else
+        mmio_write32(at, value);
+}
+
+static uint32_t config_generation(struct virtio_device *dev)
+{
+    return mmio_read8(COMMON(dev, config_generation));
+}
+
+/* ---- queues (§4.1.4.3, §4.1.4.4) */
+
+static int find_doorbell(struct virtio_device *dev, uint16_t index, struct virtq_doorbell *doorbell)
+{
+    struct virtio_pci *vp = pci_of(dev);
+    uint64_t offset = (uint64_t)mmio_read16(COMMON(dev, queue_notify_off)) * vp->notify_multiplier;
+    volatile void *at;
+
+    /* Else a lying device would have us write into a neighbour's registers. */
+    if (offset + DOORBELL_BYTES > vp->notify.length || !IS_ALIGNED(vp->notify.offset + offset, 2))
+        return -EINVAL;
+    if (pci_map(vp->pci, vp->notify.bar, vp->notify.offset + offset, DOORBELL_BYTES, &at))
+        return -EINVAL;
+    *doorbell =
+        (struct virtq_doorbell){ .kind = VIRTQ_DOORBELL_MMIO16, .value = index, .mmio = at };
+    return 0;
+}
+
+static int queue_find(struct virtio_device *dev, uint16_t index, uint32_t *size_max,
+                      struct virtq_doorbell *doorbell)
+{
+    mmio_write16(COMMON(dev, queue_select), index);
+    *size_max = mmio_read16(COMMON(dev, queue_size));
+    if (!*size_max)
+        return -ENOENT;
+    return find_doorbell(dev, index, doorbell);
+}
+
+/* The device says by the value it keeps whether it could take the vector (§4.1.5.1.2). */
+static bool take_vector(volatile uint8_t *field, uint16_t vector)
+{
+    mmio_write16(field, vector);
+    return vector == VIRTIO_MSI_NO_VECTOR || mmio_read16(field) == vector;
+}
+
+static void write_address(volatile uint8_t *field, dma_addr_t addr)
+{
+    mmio_write32(field, (uint32_t)addr);
+    mmio_write32(field + 4, (uint32_t)(addr >> 32));
+}
+
+static int queue_start(struct virtio_device *dev, const struct virtio_queue_setup *setup)
+{
+    mmio_write16(COMMON(dev, queue_select), setup->index);
+    if (mmio_read16(COMMON(dev, queue_enable)))
+        return -EBUSY;
+    mmio_write16(COMMON(dev, queue_size), setup->size);
+    if (!take_vector(COMMON(dev, queue_msix_vector), setup->vector))
+        return -EAGAIN;
+    write_address(COMMON(dev, queue_desc), setup->descriptor_addr);
+    write_address(COMMON(dev, queue_driver), setup->driver_addr);
+    write_address(COMMON(dev, queue_device), setup->device_addr);
+    mmio_write16(COMMON(dev, queue_enable), 1);
+    return 0;
+}
+
+/* ---- interrupts (§4.1.5.1.2) */
+
+static int vectors_start(struct virtio_device *dev)
+{
+    return pci_msix_start(pci_of(dev)->pci);
+}
+
+static void vector_set(struct virtio_device *dev, uint16_t vector, struct irq_message message)
+{
+    pci_msix_set(pci_of(dev)->pci, vector, message);
+}
+
+static int vector_config(struct virtio_device *dev, uint16_t vector)
+{
+    return take_vector(COMMON(dev, config_msix_vector), vector) ? 0 : -EAGAIN;
+}
+
+static void vectors_stop(struct virtio_device *dev)
+{
+    pci_msix_stop(pci_of(dev)->pci);
+}
+
+static const struct virtio_transport virtio_pci_transport = {
+    .name = "pci",
+    .locate = locate,
+    .get_status = get_status,
+    .set_status = set_status,
+    .cut_off = cut_off,
+    .get_features = get_features,
+    .set_features = set_features,
+    .config_read = config_read,
+    .config_write = config_write,
+    .config_generation = config_generation,
+    .queue_find = queue_find,
+    .queue_start = queue_start,
+    .vectors_start = vectors_start,
+    .vector_set = vector_set,
+    .vector_config = vector_config,
+    .vectors_stop = vectors_stop,
+};
+
+/* ---- finding the registers (§4.1.4) */
+
+#define CAP(field) offsetof(struct virtio_pci_cap, field)
+
+/* The structures that are used, and what each needs at least, in bytes. */
+enum structure { COMMON_CFG, NOTIFY_CFG, DEVICE_CFG, N_STRUCTURES };
+
+static const struct {
+    uint8_t type, capability_bytes, least;
+} structures[N_STRUCTURES] = {
+    [COMMON_CFG] = { VIRTIO_PCI_CAP_COMMON_CFG, sizeof(struct virtio_pci_cap), COMMON_BYTES },
+    [NOTIFY_CFG] = { VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap),
+                     DOORBELL_BYTES },
+    [DEVICE_CFG] = { VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), 1 },
+};
+
+static bool is_usable(struct pci_device *pci, unsigned capability, uint32_t least,
+                      struct region *region)
+{
+    struct pci_bar bar;
+
+    region->capability = (uint8_t)capability;
+    region->bar = pci_read8(pci, capability + CAP(bar));
+    region->offset = pci_read32(pci, capability + CAP(offset));
+    region->length = pci_read32(pci, capability + CAP(length));
+    if (region->length < least || pci_bar(pci, region->bar, &bar))
+        return false;
+    return bar.kind != PCI_BAR_IO && region->offset <= bar.bytes &&
+           region->length <= bar.bytes - region->offset;
+}
+
+/* Takes a capability for what it describes, unless an earlier one did. */
+static void consider(struct pci_device *pci, unsigned capability, struct region *found)
+{
+    uint32_t head = pci_read32(pci, capability);
+    uint8_t bytes = (uint8_t)(head >> 8 * CAP(cap_len)),
+            type = (uint8_t)(head >> 8 * CAP(cfg_type));
+    struct region region;
+
+    for (unsigned i = 0; i < N_STRUCTURES; i++) {
+        if (structures[i].type != type || found[i].capability ||
+            bytes < structures[i].capability_bytes || capability + bytes > PCI_SPACE)
+            continue;
+        if (is_usable(pci, capability, structures[i].least, &region))
+            found[i] = region;
+    }
+}
+
+static int map_region(struct pci_device *pci, const struct region *region, uint32_t bytes,
+                      volatile uint8_t **at)
+{
+    volatile void *mapped;
+    int error = pci_map(pci, region->bar, region->offset, bytes, &mapped);
+
+    if (!error)
+        *at = mapped;
+    return error;
+}
+
+static int find_registers(struct virtio_pci *vp)
+{
+    struct region found[N_STRUCTURES] = { 0 };
+    unsigned capability = 0;
+    int error;
+
+    while ((capability = pci_capability(vp->pci, PCI_CAP_VENDOR, capability)))
+        consider(vp->pci, capability, found);
+    if (!found[COMMON_CFG].capability || !found[NOTIFY_CFG].capability)
+        return -ENXIO;
+    vp->notify = found[NOTIFY_CFG];
+    vp->notify_multiplier =
+        pci_read32(vp->pci, vp->notify.capability +
+                                offsetof(struct virtio_pci_notify_cap, notify_off_multiplier));
+    error = map_region(vp->pci, &found[COMMON_CFG], COMMON_BYTES, &vp->common);
+    /* Some device types have no configuration of their own. */
+    if (error || !found[DEVICE_CFG].capability)
+        return error;
+    vp->device.config_bytes = MIN(found[DEVICE_CFG].length, (uint32_t)CONFIG_MAX_BYTES);
+    return map_region(vp->pci, &found[DEVICE_CFG], vp->device.config_bytes, &vp->config);
+}
+
+/* ---- the PCI driver (§4.1.2) */
+
+/* 0: none that is known. */
+static uint32_t type_of(const struct pci_device *pci)
+{
+    static const struct {
+        uint16_t id, type;
+    } transitional[] = {
+        { VIRTIO_TRANS_ID_NET, VIRTIO_ID_NET },
+        { VIRTIO_TRANS_ID_BLOCK, VIRTIO_ID_BLOCK },
+        { VIRTIO_TRANS_ID_BALLOON, VIRTIO_ID_BALLOON },
+        { VIRTIO_TRANS_ID_CONSOLE, VIRTIO_ID_CONSOLE },
+        { VIRTIO_TRANS_ID_SCSI, VIRTIO_ID_SCSI },
+        { VIRTIO_TRANS_ID_RNG, VIRTIO_ID_RNG },
+        { VIRTIO_TRANS_ID_9P, VIRTIO_ID_9P },
+    };
+
+    if (pci->device >= VIRTIO_PCI_DEVICE_ID_BASE)
+        return pci->device - VIRTIO_PCI_DEVICE_ID_BASE;
+    for (unsigned i = 0; i < ARRAY_SIZE(transitional); i++)
+        if (transitional[i].id == pci->device)
+            return transitional[i].type;
+    return 0;
+}
+
+static int probe(struct pci_device *pci)
+{
+    char text[PCI_ADDRESS_TEXT];
+    struct virtio_pci *vp;
+    int error;
+
+    if (!type_of(pci))
+        return -ENODEV;
+    vp = kalloc(sizeof(*vp));
+    if (!vp)
+        return -ENOMEM;
+    vp->pci = pci;
+    vp->device.transport = &virtio_pci_transport;
+    vp->device.type = type_of(pci);
+    error = find_registers(vp);
+    if (error) {
+        log_error("pci %s: no usable modern virtio registers", pci_address_text(pci->at, text));
+        kfree(vp);
+        return error;
+    }
+    pci->driver_state = vp;
+    /* Without a driver, or failed, it stays listed, but has no business in our memory. */
+    if (virtio_add(&vp->device))
+        pci_command(pci, 0, PCI_COMMAND_MASTER);
+    return 0;
+}
+
+static void remove(struct pci_device *pci)
+{
+    struct virtio_pci *vp = pci->driver_state;
+
+    virtio_remove(&vp->device);
+    kfree(vp);
+}
+
+static const struct pci_match matches[] = {
+    { VIRTIO_PCI_VENDOR_ID, VIRTIO_PCI_TRANSITIONAL_ID_MIN, VIRTIO_PCI_TRANSITIONAL_ID_MAX },
+    { VIRTIO_PCI_VENDOR_ID, VIRTIO_PCI_DEVICE_ID_BASE, VIRTIO_PCI_DEVICE_ID_MAX },
+};
+
+static const struct pci_driver virtio_pci_driver LINKER_SET(pci_drivers) = {
+    .name = "virtio-pci",
+    .matches = matches,
+    .n_matches = ARRAY_SIZE(matches),
+    .probe = probe,
+    .remove = remove,
+};

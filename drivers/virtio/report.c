@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* What the boot report and the status page tell about virtio devices. */
+#include "kernel/report.h"
+#include "drivers/virtio/device.h"
+#include "drivers/virtio/transport.h"
+
+static void tell_features(struct report *report, const char *key, uint32_t type,
+                          const struct virtio_features *set)
+{
+    report_open_words(report, key);
+    for (unsigned bit = 0; bit < VIRTIO_FEATURE_BITS; bit++) {
+        const char *name = virtio_feature_text(type, bit);
+        char number[8];
+
+        if (!virtio_features_have(set, bit))
+            continue;
+        if (!name)
+            format(number, sizeof(number), "bit%u", bit);
+        report_word(report, name ? name : number);
+    }
+    report_close_words(report);
+}
+
+static const char *interrupts_text(const struct virtio_device *dev)
+{
+    if (dev->interrupts == VIRTIO_INTERRUPTS_MSIX)
+        return "msix";
+    return dev->ticking ? "none, a timer" : "poll";
+}
+
+static unsigned vectors_in_use(const struct virtio_device *dev)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < dev->n_vectors; i++)
+        n += dev->vectors[i].cpu_vector != 0;
+    return n;
+}
+
+static void tell_queues(struct report *report, const struct virtio_device *dev)
+{
+    struct list *link;
+
+    report_open_list(report, "queue");
+    LIST_FOR_EACH (link, &dev->queues) {
+        const struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
+
+        report_open_item(report, "%u", queue->index);
+        report_number(report, "size", queue->size);
+        report_number(report, "in_flight", virtq_in_flight(&queue->ring));
+        report_close(report);
+    }
+    report_close(report);
+}
+
+static void tell_device(struct report *report, const struct virtio_device *dev)
+{
+    struct virtio_features refused = virtio_refused(dev);
+    const char *type = virtio_type_text(dev->type);
+    char place[32];
+    struct text text;
+
+    text_init(&text, place, sizeof(place));
+    dev->transport->locate(dev, &text);
+    report_open_item(report, "virtio%u", dev->number);
+    report_text(report, "type", "%s", type ? type : "unknown");
+    report_number(report, "type_id", dev->type);
+    report_text(report, "transport", "%s", dev->transport->name);
+    report_text(report, "address", "%s", place);
+    report_text(report, "driver", "%s", dev->driver ? dev->driver->name : "none");
+    if (dev->failure)
+        report_text(report, "failure", "%s", dev->failure);
+    tell_features(report, "offered", dev->type, &dev->offered);
+    tell_features(report, "accepted", dev->type, &dev->accepted);
+    tell_features(report, "refused", dev->type, &refused);
+    if (dev->started) {
+        report_text(report, "ring", "%s", virtio_ring_text(dev));
+        report_text(report, "interrupts", "%s", interrupts_text(dev));
+        report_number(report, "vectors", vectors_in_use(dev));
+        tell_queues(report, dev);
+    }
+    report_close(report);
+}
+
+static void tell(struct report *report)
+{
+    report_open_list(report, "device");
+    for (const struct virtio_device *dev = virtio_next(NULL); dev; dev = virtio_next(dev))
+        tell_device(report, dev);
+    report_close(report);
+}
+
+REPORTER(virtio_reporter) = { "virtio", 50, tell };

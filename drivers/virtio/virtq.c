@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The virtqueue's public functions, §2.6: each decides once for the format and
+ * for all its buffers. See virtq.h for the contracts, virtq_split.h and
+ * virtq_packed.h for the rings.
+ */
+#include "drivers/virtio/virtq.h"
+
+#include "drivers/virtio/virtq_packed.h"
+#include "drivers/virtio/virtq_slot.h"
+#include "drivers/virtio/virtq_split.h"
+#include "lib/base/barrier.h"
+#include "lib/base/io.h"
+
+/* The areas share no cache line: each is written by one side. */
+#define AREA_ALIGN 64
+
+/* The POST code port: nobody minds what is written there. */
+#define POST_PORT 0x80
+
+static bool strong_barrier;
+
+void virtq_use_strong_barrier(bool strong)
+{
+    strong_barrier = strong;
+}
+
+/*
+ * Between a store that the device may wait for and our look whether it still
+ * does: what we published before its suppression fields (§2.7.13.4.1,
+ * §2.8.21.3.1), what we armed before the used ring. Pairs with the device's
+ * fence between its own store and look; without either, both sides may sleep.
+ */
+static inline void virtq_publish_barrier(void)
+{
+    if (UNLIKELY(strong_barrier))
+        port_write8(POST_PORT, 0);
+    else
+        barrier_full();
+}
+
+static inline bool virtq_packed(const struct virtq *q)
+{
+    return q->format == VIRTQ_PACKED;
+}
+
+bool virtq_size_ok(enum virtq_format format, uint32_t size)
+{
+    if (size == 0 || size > VIRTQ_SIZE_MAX)
+        return false;
+    return format == VIRTQ_PACKED || (size & (size - 1)) == 0;
+}
+
+/* A table of one element would save nothing, and no list may be longer than the queue. */
+static uint16_t usable_indirect_max(uint16_t size, uint16_t indirect_max)
+{
+    indirect_max = MIN(indirect_max, size);
+    return indirect_max > 1 ? indirect_max : 0;
+}
+
+struct virtq_layout virtq_layout(enum virtq_format format, uint16_t size, uint16_t indirect_max)
+{
+    struct virtq_layout layout;
+    size_t descriptor_bytes = size * sizeof(struct virtq_desc);
+    size_t driver_bytes = sizeof(struct pvirtq_event_suppress);
+    size_t device_bytes = sizeof(struct pvirtq_event_suppress);
+    size_t table_bytes = usable_indirect_max(size, indirect_max) * sizeof(struct virtq_desc);
+
+    if (format == VIRTQ_SPLIT) {
+        driver_bytes = sizeof(struct virtq_avail) + (size + 1u) * sizeof(le16);
+        device_bytes =
+            sizeof(struct virtq_used) + size * sizeof(struct virtq_used_elem) + sizeof(le16);
+    }
+    layout.driver_offset = ALIGN_UP(descriptor_bytes, AREA_ALIGN);
+    layout.device_offset = ALIGN_UP(layout.driver_offset + driver_bytes, AREA_ALIGN);
+    layout.indirect_offset = ALIGN_UP(layout.device_offset + device_bytes, AREA_ALIGN);
+    layout.shared_bytes = layout.indirect_offset + size * table_bytes;
+    layout.private_bytes = size * sizeof(struct virtq_slot);
+    return layout;
+}
+
+struct virtq_areas virtq_areas_in(const struct virtq_layout *layout, void *block, dma_addr_t addr)
+{
+    char *start = block;
+
+    return (struct virtq_areas){
+        .descriptor = start,
+        .driver = start + layout->driver_offset,
+        .device = start + layout->device_offset,
+        .indirect = start + layout->indirect_offset,
+        .descriptor_addr = addr,
+        .driver_addr = addr + layout->driver_offset,
+        .device_addr = addr + layout->device_offset,
+        .indirect_addr = addr + layout->indirect_offset,
+    };
+}
+
+static void free_all_slots(struct virtq *q)
+{
+    for (uint32_t i = 0; i < q->size; i++) {
+        q->slot[i].descriptors = 0;
+        q->slot[i].next = (uint16_t)(i + 1);
+    }
+    q->slot[q->size - 1].next = 0; /* followed by nobody, but always inside the ring */
+    q->free_first = 0;
+    q->free_link = &q->slot[q->size - 1].next;
+    q->free_count = q->size;
+}
+
+int virtq_init(struct virtq *q, const struct virtq_config *config)
+{
+    if (!virtq_size_ok(config->format, config->size))
+        return -EINVAL;
+    *q = (struct virtq){
+        .desc = config->areas.descriptor,
+        .slot = config->private_memory,
+        .driver_area = config->areas.driver,
+        .device_area = config->areas.device,
+        .size = config->size,
+        .indirect_max = usable_indirect_max(config->size, config->indirect_max),
+        .format = (uint8_t)config->format,
+        .event_idx = config->event_idx,
+        .indirect = config->areas.indirect,
+        .indirect_addr = config->areas.indirect_addr,
+        .doorbell = config->doorbell,
+    };
+    free_all_slots(q);
+    if (virtq_packed(q))
+        packed_init(q);
+    else
+        split_init(q);
+    return 0;
+}
+
+/* Runs of single elements, and the others one by one; the functions are known at compile time. */
+static inline __attribute__((always_inline)) int
+add_all(struct virtq *q, const struct virtq_buffer *buffers, unsigned n,
+        unsigned (*add_singles)(struct virtq *, const struct virtq_buffer *, unsigned),
+        int (*add_chain)(struct virtq *, const struct virtq_buffer *))
+{
+    unsigned added = 0;
+
+    while (added < n) {
+        unsigned singles = add_singles(q, &buffers[added], n - added);
+        int chain;
+
+        added += singles;
+        if (singles)
+            continue;
+        chain = add_chain(q, &buffers[added]);
+        if (chain <= 0)
+            return added ? (int)added : chain;
+        added++;
+    }
+    return (int)added;
+}
+
+int virtq_add(struct virtq *q, const struct virtq_buffer *buffers, unsigned n)
+{
+    int added;
+
+    if (UNLIKELY(q->broken))
+        return -EIO;
+    added = virtq_packed(q) ? add_all(q, buffers, n, packed_add_singles, packed_add_chain)
+                            : add_all(q, buffers, n, split_add_singles, split_add_chain);
+    if (LIKELY(added > 0))
+        q->in_flight += added;
+    return added;
+}
+
+bool virtq_publish(struct virtq *q)
+{
+    uint16_t n = q->unpublished;
+
+    if (n == 0 || UNLIKELY(q->broken))
+        return false;
+    q->unpublished = 0;
+    if (virtq_packed(q)) {
+        packed_publish(q);
+        virtq_publish_barrier();
+        return packed_wants_notification(q, n);
+    }
+    split_publish(q);
+    virtq_publish_barrier();
+    return split_wants_notification(q, n);
+}
+
+void virtq_notify(const struct virtq *q)
+{
+    const struct virtq_doorbell *doorbell = &q->doorbell;
+
+    switch (doorbell->kind) {
+    case VIRTQ_DOORBELL_NONE:
+        break;
+    case VIRTQ_DOORBELL_MMIO16:
+        mmio_write16(doorbell->mmio, (uint16_t)doorbell->value);
+        break;
+    case VIRTQ_DOORBELL_MMIO32:
+        mmio_write32(doorbell->mmio, doorbell->value);
+        break;
+    case VIRTQ_DOORBELL_PORT16:
+        port_write16(doorbell->port, (uint16_t)doorbell->value);
+        break;
+    case VIRTQ_DOORBELL_PORT32:
+        port_write32(doorbell->port, doorbell->value);
+        break;
+    case VIRTQ_DOORBELL_HOOK:
+        doorbell->hook(doorbell->hook_argument, doorbell->value);
+        break;
+    }
+}
+
+int virtq_get(struct virtq *q, struct virtq_done *done, unsigned max)
+{
+    unsigned n;
+
+    if (UNLIKELY(q->broken))
+        return -EIO;
+    n = virtq_packed(q) ? packed_get(q, done, max) : split_get(q, done, max);
+    q->in_flight -= n;
+    return UNLIKELY(q->broken) && n == 0 ? -EIO : (int)n;
+}
+
+bool virtq_arm(struct virtq *q, uint16_t n)
+{
+    bool here;
+
+    if (UNLIKELY(q->broken))
+        return true;
+    if (virtq_packed(q)) {
+        packed_arm(q, MAX(1, MIN(n, packed_published(q))));
+        virtq_publish_barrier();
+        here = packed_used_here(q);
+    } else {
+        split_arm(q, MAX(1, MIN(n, split_published(q))));
+        virtq_publish_barrier();
+        here = split_used_here(q);
+    }
+    q->armed = true;
+    return here;
+}
+
+void virtq_disarm(struct virtq *q)
+{
+    if (!q->armed)
+        return;
+    q->armed = false;
+    if (virtq_packed(q))
+        packed_disarm(q);
+    else
+        split_disarm(q);
+}
+
+int virtq_drain(struct virtq *q, void **cookies, unsigned max)
+{
+    unsigned n = 0;
+
+    virtq_break(q, "the queue was drained after a reset");
+    for (; q->drain_next < q->size && n < max; q->drain_next++) {
+        struct virtq_slot *slot = &q->slot[q->drain_next];
+
+        if (slot->descriptors == 0)
+            continue;
+        slot->descriptors = 0;
+        cookies[n++] = slot->cookie;
+    }
+    q->in_flight -= n;
+    return (int)n;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What both ring formats share; private to virtq.c. The slots are our memory
+ * of what was lent, one for each descriptor of the ring, out of the device's
+ * reach. 16 bytes, four to a cache line.
+ *
+ * Free slots form a queue, not a stack: a device that works in order then gets
+ * the same id at the same place of the ring each lap, so that the split ring's
+ * avail entries need no store, and slots and descriptors are walked in the
+ * order in which the CPU prefetches.
+ */
+#ifndef DRIVERS_VIRTIO_VIRTQ_SLOT_H
+#define DRIVERS_VIRTIO_VIRTQ_SLOT_H
+
+#include "drivers/virtio/spec/ring.h"
+#include "drivers/virtio/virtq.h"
+#include "lib/base/errno.h"
+
+struct virtq_slot {
+    void *cookie;         /* while lent */
+    uint32_t writable;    /* bytes that the device may write */
+    uint16_t descriptors; /* that the buffer occupies in the ring; 0: not lent */
+    uint16_t next;        /* the next free slot; split: or the next one of the chain */
+};
+
+/*
+ * A descriptor of either format as two words, each written by one store: what
+ * lies beside len differs by format.
+ */
+struct virtq_words {
+    le64 addr;
+    le64 word;
+};
+
+_Static_assert(sizeof(struct virtq_slot) == 16, "four slots to a cache line");
+_Static_assert(sizeof(struct virtq_words) == sizeof(struct virtq_desc), "split descriptor");
+_Static_assert(sizeof(struct virtq_words) == sizeof(struct pvirtq_desc), "packed descriptor");
+
+/* All that a used entry says is false from here on, so nothing of the queue is believed. */
+static __attribute__((cold, noinline)) void virtq_break(struct virtq *q, const char *reason)
+{
+    q->broken = reason;
+}
+
+/*
+ * Checks what the device says of a finished buffer; the slot, or NULL and the
+ * queue is broken. Unchecked, an id beyond the ring would make us read any
+ * memory, an idle one would free a buffer twice, and a length beyond what was
+ * lent would have the owner read what was never written. (That it gives back a
+ * buffer untouched, or one not published yet, only its owner can tell.)
+ *
+ * slots and size are q's, in registers of the caller's loop.
+ */
+static inline struct virtq_slot *virtq_lent_slot(struct virtq *q, struct virtq_slot *slots,
+                                                 uint32_t size, uint32_t id, uint32_t len)
+{
+    if (UNLIKELY(id >= size))
+        virtq_break(q, "the device used an id beyond the ring");
+    else if (UNLIKELY(slots[id].descriptors == 0))
+        virtq_break(q, "the device used a buffer that was not lent");
+    else if (UNLIKELY(len > slots[id].writable))
+        virtq_break(q, "the device wrote more than was lent");
+    else
+        return &slots[id];
+    return NULL;
+}
+
+/* Where the queue of free slots goes on: behind its last one, or at its front. */
+static inline uint16_t *virtq_free_link(struct virtq *q, bool none_free)
+{
+    return none_free ? &q->free_first : q->free_link;
+}
+
+/* Whether the buffer is one contiguous element, by far the most frequent kind. */
+static inline bool virtq_is_single(const struct virtq_buffer *buffer)
+{
+    return buffer->n_readable + buffer->n_writable == 1;
+}
+
+static inline uint32_t virtq_elements(const struct virtq_buffer *buffer)
+{
+    return (uint32_t)buffer->n_readable + buffer->n_writable;
+}
+
+static inline bool virtq_is_indirect(const struct virtq *q, uint32_t elements)
+{
+    return elements > 1 && elements <= q->indirect_max;
+}
+
+/*
+ * Whether a buffer of several elements can ever be lent, §2.7.5.2, §2.7.5.3.1
+ * and §2.8.17; its writable bytes in *writable.
+ */
+static inline bool virtq_fits(const struct virtq *q, const struct virtq_buffer *buffer,
+                              uint32_t *writable)
+{
+    uint32_t elements = virtq_elements(buffer);
+    uint64_t readable_bytes = 0, writable_bytes = 0;
+
+    if (elements == 0 || elements > q->size)
+        return false;
+    for (uint32_t i = 0; i < buffer->n_readable; i++)
+        readable_bytes += buffer->elem[i].len;
+    for (uint32_t i = buffer->n_readable; i < elements; i++)
+        writable_bytes += buffer->elem[i].len;
+    *writable = (uint32_t)writable_bytes;
+    return readable_bytes + writable_bytes <= UINT32_MAX;
+}
+
+/* The slot's indirect table, as the device and as we see it. */
+static inline dma_addr_t virtq_table_addr(const struct virtq *q, uint16_t id)
+{
+    return q->indirect_addr + (uint64_t)id * q->indirect_max * sizeof(struct virtq_words);
+}
+
+static inline struct virtq_words *virtq_table(const struct virtq *q, uint16_t id)
+{
+    return q->indirect + (size_t)id * q->indirect_max;
+}
+
+#endif

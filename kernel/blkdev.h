@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Block devices as the rest of the system sees them: sectors of 512 bytes read
+ * and written by asynchronous requests, any number in flight. A driver fills a
+ * struct blkdev and registers it; any number of clients use it.
+ *
+ * Shaped for batches: requests are submitted many at a time, straight from and
+ * into the caller's memory, and come back into an array of the caller.
+ *
+ *     struct blk_client client;
+ *
+ *     blk_client_init(&client, dev);
+ *     n = blk_submit(&client, requests, n);              lent from here on
+ *     while ((n = blk_wait(&client, done, 32)) > 0)      whatever has finished, 0: nothing left
+ *         ...                                            done[i]->status, done[i]->cookie
+ *
+ * Who waits also works for the others: completions of the whole device are
+ * sorted to their clients by whichever thread looks, so a device needs no thread.
+ *
+ * Concurrency: kernel thread context; one thread for each client. Interrupt
+ * handlers only signal blkdev.event.
+ */
+#ifndef KERNEL_BLKDEV_H
+#define KERNEL_BLKDEV_H
+
+#include "kernel/event.h"
+#include "lib/base/list.h"
+#include "lib/base/types.h"
+
+#define BLK_SECTOR_BYTES   512
+#define BLK_IDENTITY_BYTES 20 /* of text, unterminated when it is as long */
+
+enum blk_operation {
+    BLK_READ,
+    BLK_WRITE,
+    BLK_FLUSH,    /* what was written before is durable; no memory, no sector */
+    BLK_IDENTIFY, /* BLK_IDENTITY_BYTES into one element; use blkdev_identity() */
+};
+
+struct blkdev;
+struct blk_client;
+
+/* One contiguous piece of kernel or application memory, never empty. */
+struct blk_elem {
+    void *memory;
+    uint32_t bytes;
+};
+
+/*
+ * Filled by the client down to `cookie`; it, its elements and their memory are
+ * the device's from blk_submit() until it comes back. The elements together
+ * are whole blocks. Memory that is aligned to a sector suits every device;
+ * other memory may be refused (-EINVAL) by one that takes few pieces a request.
+ */
+struct blk_request {
+    enum blk_operation operation;
+    uint32_t n_elem;
+    const struct blk_elem *elem;
+    uint64_t sector;
+    void *cookie;
+
+    int status; /* set when it comes back: 0, or a negative errno; part of it may be done */
+
+    /* The class's and the driver's while it is in flight. */
+    struct list link;
+    struct blk_client *client;
+    uint64_t next_sector; /* what is not handed to the device yet begins here ... */
+    uint32_t next_elem;   /* ... in this element ... */
+    uint32_t next_offset; /* ... at this byte */
+    uint32_t parts;       /* pieces of it that the device has */
+};
+
+/* One user's requests on one device. */
+struct blk_client {
+    struct blkdev *dev;
+    struct list done;   /* requests that have come back and were not collected */
+    unsigned in_flight; /* submitted and not collected */
+};
+
+struct blkdev_ops {
+    /* Takes n checked requests; what the device has no room for waits in the driver. */
+    void (*submit)(struct blkdev *dev, struct blk_request *const *requests, unsigned n);
+
+    /* Looks what has finished and calls blk_complete() for it; goes on with what waits. */
+    void (*poll)(struct blkdev *dev);
+
+    /* Asks for dev->event at the next completion. true: one is here already. disarm: a hint. */
+    bool (*arm)(struct blkdev *dev);
+    void (*disarm)(struct blkdev *dev);
+};
+
+struct blkdev_counters {
+    uint64_t reads, read_bytes, writes, written_bytes, flushes, errors;
+};
+
+struct blkdev {
+    struct list link; /* among all devices, set by blkdev_register() */
+    char name[8];     /* "vda", set by blkdev_register() */
+
+    /* Set by the driver before blkdev_register(). */
+    const struct blkdev_ops *ops;
+    const char *prefix;   /* of the name: "vd" */
+    uint32_t block_bytes; /* the logical block: a power of two, at least a sector */
+    bool read_only;
+    bool write_back; /* written blocks are durable only after BLK_FLUSH */
+    struct event event;
+
+    uint64_t sectors; /* the capacity; the driver's, may change at any time */
+
+    /* The class's own. */
+    unsigned waiting;     /* threads inside blk_wait() */
+    uint64_t completions; /* requests that came back, so far */
+    bool identity_known;
+    char identity[BLK_IDENTITY_BYTES + 1];
+    struct blkdev_counters counters;
+};
+
+/* ---- for users */
+
+/* The first device with NULL, then one after the other; NULL after the last. */
+struct blkdev *blkdev_next(const struct blkdev *dev);
+
+/* Takes in what the device has to tell, such as a new capacity; who does not submit asks for it. */
+void blkdev_update(struct blkdev *dev);
+
+/* The serial number or what else the device says of itself, "" if nothing. Asked once; may wait. */
+const char *blkdev_identity(struct blkdev *dev);
+
+void blk_client_init(struct blk_client *client, struct blkdev *dev);
+
+/*
+ * Submits the first of n requests that are sound; returns how many. When the
+ * first is not: -EINVAL: not whole blocks, or beyond the capacity; -EROFS: a
+ * write to a read-only device. Nothing else fails here: there is always room.
+ */
+int blk_submit(struct blk_client *client, struct blk_request *const *requests, unsigned n);
+
+/* Collects at most max requests that have come back; how many, 0: none yet. */
+int blk_reap(struct blk_client *client, struct blk_request **done, unsigned max);
+
+/* The same, but waits for the first one; 0: none is in flight. */
+int blk_wait(struct blk_client *client, struct blk_request **done, unsigned max);
+
+/* One request, waited for: 0 or a negative errno. */
+int blkdev_read(struct blkdev *dev, uint64_t sector, void *to, uint32_t bytes);
+int blkdev_write(struct blkdev *dev, uint64_t sector, const void *from, uint32_t bytes);
+int blkdev_flush(struct blkdev *dev);
+
+/* ---- for drivers */
+
+/* Names the device and puts it behind the others. */
+void blkdev_register(struct blkdev *dev);
+
+/* The device is gone: it is no longer listed; its ops must fail what still comes. */
+void blkdev_unregister(struct blkdev *dev);
+
+/* Gives a request back to its client. */
+void blk_complete(struct blk_request *request, int status);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernel/exit.h"
+
+#include "arch/x86_64/cpu.h"
+#include "kernel/log.h"
+#include "kernel/power.h"
+
+void exit_record(int status)
+{
+    irq_disable();
+    log_line(LOG_ERROR, "aerostat: exit %d", status);
+}
+
+void exit_machine(void)
+{
+    irq_disable();
+    power_off();
+    power_reset();
+    cpu_reset();
+}
+
+void kernel_exit(int status)
+{
+    exit_record(status);
+    exit_machine();
+}

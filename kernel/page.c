@@ -1,0 +1,966 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Physical memory: a buddy allocator whose records lie apart from the memory
+ * they describe.
+ *
+ * RAM waits as extents until somebody needs it; then the 1 GiB section it lies
+ * in is opened: mapped, and given one bitmap an order with two levels of
+ * summary above, so that the lowest or highest free block is found by three bit
+ * scans. A word of a bitmap counts only while its bit in the summary above is
+ * set, so records are never cleared: opening a section costs as many stores as
+ * it has maximal free blocks.
+ *
+ * Sections open from the bottom for page_alloc(), from the top for the balloon;
+ * what is not open yet is one stretch between them.
+ *
+ * Concurrency: kernel context only, never from an interrupt handler.
+ */
+#include "kernel/page.h"
+
+#include "kernel/event.h"
+#include "kernel/log.h"
+#include "kernel/panic.h"
+#include "lib/base/errno.h"
+#include "lib/base/list.h"
+#include "lib/base/string.h"
+
+#define SECTION_SHIFT 30
+#define SECTION_BYTES (UINT64_C(1) << SECTION_SHIFT)
+#define SECTION_NONE  UINT64_MAX
+#define MAX_EXTENTS   64
+#define MAX_ADDRESS   (UINT64_C(1) << 46) /* what is mapped at its own address */
+#define BUCKETS       128                 /* sections are found by a hash: direct up to 128 GiB */
+
+/*
+ * The most pages that opening a section takes from the open ones: 25 for the
+ * records of a whole GiB, the rest for page tables.
+ */
+#define OPENING_PAGES 32
+
+/* Sections are opened while so much is left in the open ones: the records in one piece among it. */
+#define ROOM_FOR_OPENING 64
+
+/* What the balloon and promises leave to the kernel: 1/32 of memory within these bounds. */
+#define RESERVE_MIN_PAGES 32
+#define RESERVE_MAX_PAGES 1024
+
+#define BIT(n) (UINT64_C(1) << (n))
+
+/* A set of up to 2^18 blocks of one order. */
+struct block_map {
+    uint64_t top;     /* bit n: middle[n] counts, and is not zero */
+    uint64_t *middle; /* bit n: bits[n] counts, and is not zero */
+    uint64_t *bits;   /* bit n: block n is in the set */
+};
+
+struct section {
+    struct list link;               /* in sections */
+    struct section *next_in_bucket; /* of pool.buckets */
+    phys_addr_t start;              /* aligned to its span of 2^span_order pages */
+    uint64_t free;                  /* pages */
+    uint64_t free_orders;           /* bit n: the section has free blocks of order n */
+    unsigned span_order;
+    uint64_t pages;             /* of RAM, less our own records in it */
+    struct block_map allocated; /* pages; what page_free() accepts */
+    struct block_map maps[];    /* the free blocks of each order */
+};
+
+struct extent {
+    phys_addr_t start, end;
+};
+
+static struct {
+    struct extent extents[MAX_EXTENTS]; /* sorted, apart from each other */
+    unsigned n_extents;
+    struct section *buckets[BUCKETS];
+    phys_addr_t closed_start, closed_end; /* sections between these are not open */
+    uint64_t closed;                      /* pages there */
+    uint64_t total, free, promised;       /* pages; free counts the closed ones too */
+    uint64_t opening_cost; /* free pages that opening what is still closed may take */
+    uint64_t ballooned;
+    uint64_t lent; /* promised pages that page_alloc() may take now */
+    uint64_t reserve;
+    bool begun, opening;
+    uint64_t watched;
+    struct event *watcher;
+} pool;
+
+static struct list sections = LIST_INIT(sections); /* by address */
+
+static unsigned lowest_bit(uint64_t word)
+{
+    return (unsigned)__builtin_ctzll(word);
+}
+
+static unsigned highest_bit(uint64_t word)
+{
+    return 63 - (unsigned)__builtin_clzll(word);
+}
+
+/* One order's bitmap. */
+
+/* The word to change, made valid. */
+static inline uint64_t *map_word(struct block_map *map, uint64_t word)
+{
+    uint64_t group = word / 64;
+
+    if (!(map->top & BIT(group))) {
+        map->top |= BIT(group);
+        map->middle[group] = 0;
+    }
+    if (!(map->middle[group] & BIT(word % 64))) {
+        map->middle[group] |= BIT(word % 64);
+        map->bits[word] = 0;
+    }
+    return &map->bits[word];
+}
+
+static inline void map_clear_word(struct block_map *map, uint64_t word, uint64_t mask)
+{
+    map->bits[word] &= ~mask;
+    if (map->bits[word])
+        return;
+    map->middle[word / 64] &= ~BIT(word % 64);
+    if (!map->middle[word / 64])
+        map->top &= ~BIT(word / 64);
+}
+
+static inline uint64_t map_read(const struct block_map *map, uint64_t word)
+{
+    bool valid = (map->top & BIT(word / 64)) && (map->middle[word / 64] & BIT(word % 64));
+
+    return valid ? map->bits[word] : 0;
+}
+
+static inline void map_set(struct block_map *map, uint64_t n)
+{
+    *map_word(map, n / 64) |= BIT(n % 64);
+}
+
+static inline void map_clear(struct block_map *map, uint64_t n)
+{
+    map_clear_word(map, n / 64, BIT(n % 64));
+}
+
+static inline bool map_has(const struct block_map *map, uint64_t n)
+{
+    return map_read(map, n / 64) & BIT(n % 64);
+}
+
+/* The bits of 2^width from n, a multiple of that, that lie in n's word. */
+static inline uint64_t run_mask(uint64_t n, unsigned width)
+{
+    return width >= 6 ? UINT64_MAX : (BIT(BIT(width)) - 1) << n % 64;
+}
+
+static inline uint64_t run_words(unsigned width)
+{
+    return width > 6 ? BIT(width - 6) : 1;
+}
+
+static inline void map_set_run(struct block_map *map, uint64_t n, unsigned width)
+{
+    uint64_t word = n / 64, end = word + run_words(width), mask = run_mask(n, width);
+
+    for (; word < end; word++)
+        *map_word(map, word) |= mask;
+}
+
+/* Takes the run out; false: not all of it was there, and nothing has changed. */
+static inline bool map_clear_run(struct block_map *map, uint64_t n, unsigned width)
+{
+    uint64_t word, end = n / 64 + run_words(width), mask = run_mask(n, width);
+
+    for (word = n / 64; word < end; word++) {
+        if ((map_read(map, word) & mask) != mask)
+            return false;
+    }
+    for (word = n / 64; word < end; word++)
+        map_clear_word(map, word, mask);
+    return true;
+}
+
+static uint64_t map_lowest(const struct block_map *map)
+{
+    uint64_t group = lowest_bit(map->top);
+    uint64_t word = group * 64 + lowest_bit(map->middle[group]);
+
+    return word * 64 + lowest_bit(map->bits[word]);
+}
+
+static uint64_t map_highest(const struct block_map *map)
+{
+    uint64_t group = highest_bit(map->top);
+    uint64_t word = group * 64 + highest_bit(map->middle[group]);
+
+    return word * 64 + highest_bit(map->bits[word]);
+}
+
+/* Blocks of a section; n counts blocks of that order from the section's start. */
+
+static inline void block_insert(struct section *section, unsigned order, uint64_t n)
+{
+    map_set(&section->maps[order], n);
+    section->free_orders |= BIT(order);
+}
+
+static inline void block_remove(struct section *section, unsigned order, uint64_t n)
+{
+    map_clear(&section->maps[order], n);
+    if (!section->maps[order].top)
+        section->free_orders &= ~BIT(order);
+}
+
+static inline bool block_is_free(const struct section *section, unsigned order, uint64_t n)
+{
+    return map_has(&section->maps[order], n);
+}
+
+/* Inserts [start, end) as the fewest aligned blocks. */
+static void section_insert(struct section *section, phys_addr_t start, phys_addr_t end)
+{
+    uint64_t page = (start - section->start) >> PAGE_SHIFT;
+    uint64_t left = (end - start) >> PAGE_SHIFT;
+
+    section->free += left;
+    section->pages += left;
+    while (left) {
+        unsigned order = MIN(highest_bit(left), section->span_order);
+
+        if (page)
+            order = MIN(order, lowest_bit(page));
+        block_insert(section, order, page >> order);
+        page += BIT(order);
+        left -= BIT(order);
+    }
+}
+
+/* The block is off the maps; it is the caller's now. */
+static inline phys_addr_t section_give(struct section *section, unsigned order, uint64_t n)
+{
+    section->free -= BIT(order);
+    pool.free -= BIT(order);
+    map_set_run(&section->allocated, n << order, order);
+    return section->start + n * PAGE_BYTES(order);
+}
+
+static phys_addr_t section_take_low(struct section *section, unsigned order)
+{
+    unsigned from = order + lowest_bit(section->free_orders >> order);
+    uint64_t n = map_lowest(&section->maps[from]);
+
+    block_remove(section, from, n);
+    while (from > order) { /* keep the lower half, free the upper */
+        n *= 2;
+        block_insert(section, --from, n + 1);
+    }
+    return section_give(section, order, n);
+}
+
+static phys_addr_t section_take_high(struct section *section, unsigned order)
+{
+    unsigned from = order + lowest_bit(section->free_orders >> order);
+    uint64_t n = map_highest(&section->maps[from]);
+
+    block_remove(section, from, n);
+    while (from > order) { /* keep the upper half, free the lower */
+        n = n * 2 + 1;
+        block_insert(section, --from, n - 1);
+    }
+    return section_give(section, order, n);
+}
+
+static struct section *section_find(phys_addr_t address)
+{
+    struct section *section = pool.buckets[(address >> SECTION_SHIFT) % BUCKETS];
+
+    while (section && section->start >> SECTION_SHIFT != address >> SECTION_SHIFT)
+        section = section->next_in_bucket;
+    return section;
+}
+
+/* Extents. */
+
+/* The first extent that ends above the address; n_extents: none. */
+static unsigned extent_above(phys_addr_t address)
+{
+    unsigned i = 0;
+
+    while (i < pool.n_extents && pool.extents[i].end <= address)
+        i++;
+    return i;
+}
+
+static void extent_remove(unsigned at)
+{
+    pool.n_extents--;
+    memmove(&pool.extents[at], &pool.extents[at + 1],
+            (pool.n_extents - at) * sizeof(pool.extents[0]));
+}
+
+/* Extents never touch, so that a block never reaches from one into the next. */
+static int extent_insert(unsigned at, phys_addr_t start, phys_addr_t end)
+{
+    struct extent *before = at > 0 ? &pool.extents[at - 1] : NULL;
+    struct extent *after = at < pool.n_extents ? &pool.extents[at] : NULL;
+
+    if (before && before->end == start) {
+        before->end = end;
+        if (after && after->start == end) {
+            before->end = after->end;
+            extent_remove(at);
+        }
+        return 0;
+    }
+    if (after && after->start == end) {
+        after->start = start;
+        return 0;
+    }
+    if (pool.n_extents == MAX_EXTENTS)
+        return -ENOSPC;
+    memmove(&pool.extents[at + 1], &pool.extents[at],
+            (pool.n_extents - at) * sizeof(pool.extents[0]));
+    pool.extents[at] = (struct extent){ start, end };
+    pool.n_extents++;
+    return 0;
+}
+
+int page_add_range(phys_addr_t start, uint64_t bytes)
+{
+    phys_addr_t end =
+        bytes > MAX_ADDRESS || start > MAX_ADDRESS - bytes ? MAX_ADDRESS : start + bytes;
+
+    if (pool.begun)
+        return -EBUSY;
+    if (start >= MAX_ADDRESS)
+        return 0;
+    start = MAX(ALIGN_UP(start, PAGE_SIZE), PAGE_SIZE);
+    end = ALIGN_DOWN(end, PAGE_SIZE);
+    while (start < end) { /* the gaps that earlier extents leave */
+        unsigned i = extent_above(start);
+        phys_addr_t next_start = i < pool.n_extents ? MIN(pool.extents[i].start, end) : end;
+        phys_addr_t next_end = i < pool.n_extents ? pool.extents[i].end : end;
+
+        if (start < next_start && extent_insert(i, start, next_start))
+            return -ENOSPC;
+        start = next_start < end ? next_end : end;
+    }
+    return 0;
+}
+
+int page_exclude_range(phys_addr_t start, uint64_t bytes)
+{
+    phys_addr_t end =
+        bytes > UINT64_MAX - PAGE_SIZE - start ? MAX_ADDRESS : ALIGN_UP(start + bytes, PAGE_SIZE);
+    unsigned i;
+
+    if (pool.begun)
+        return -EBUSY;
+    start = ALIGN_DOWN(start, PAGE_SIZE);
+    i = extent_above(start);
+    while (i < pool.n_extents && pool.extents[i].start < end) {
+        struct extent *extent = &pool.extents[i];
+        phys_addr_t tail_end = extent->end;
+
+        if (extent->start < start) {
+            extent->end = start;
+            i++;
+            if (tail_end > end)
+                return extent_insert(i, end, tail_end);
+        } else if (tail_end > end) {
+            extent->start = end;
+        } else {
+            extent_remove(i);
+        }
+    }
+    return 0;
+}
+
+/* Opening sections. */
+
+/* The RAM of one section that is not open yet. */
+struct closed_section {
+    phys_addr_t start, end; /* of its first and last RAM */
+    uint64_t pages;
+    unsigned first_extent;
+};
+
+static uint64_t closed_lowest(void)
+{
+    unsigned i = extent_above(pool.closed_start);
+    phys_addr_t lowest =
+        i < pool.n_extents ? MAX(pool.extents[i].start, pool.closed_start) : MAX_ADDRESS;
+
+    return lowest < pool.closed_end ? lowest >> SECTION_SHIFT : SECTION_NONE;
+}
+
+static uint64_t closed_highest(void)
+{
+    unsigned i = pool.n_extents;
+    phys_addr_t end;
+
+    while (i > 0 && pool.extents[i - 1].start >= pool.closed_end)
+        i--;
+    end = i > 0 ? MIN(pool.extents[i - 1].end, pool.closed_end) : 0;
+    return end > pool.closed_start ? (end - 1) >> SECTION_SHIFT : SECTION_NONE;
+}
+
+static struct closed_section closed_get(uint64_t index)
+{
+    phys_addr_t start = index << SECTION_SHIFT, end = start + SECTION_BYTES;
+    struct closed_section closed = { .first_extent = extent_above(start) };
+    unsigned i;
+
+    for (i = closed.first_extent; i < pool.n_extents && pool.extents[i].start < end; i++) {
+        phys_addr_t from = MAX(pool.extents[i].start, start);
+
+        if (!closed.pages)
+            closed.start = from;
+        closed.end = MIN(pool.extents[i].end, end);
+        closed.pages += (closed.end - from) >> PAGE_SHIFT;
+    }
+    return closed;
+}
+
+/* The i-th extent's part in the section; false: it has none. */
+static bool closed_piece(const struct closed_section *closed, unsigned i, struct extent *piece)
+{
+    if (i >= pool.n_extents || pool.extents[i].start >= closed->end)
+        return false;
+    piece->start = MAX(pool.extents[i].start, closed->start);
+    piece->end = MIN(pool.extents[i].end, closed->end);
+    return true;
+}
+
+/* The order of the smallest aligned span that holds all of it. */
+static unsigned closed_span_order(const struct closed_section *closed)
+{
+    uint64_t differing = (closed->start ^ (closed->end - 1)) >> PAGE_SHIFT;
+
+    return differing ? highest_bit(differing) + 1 : 0;
+}
+
+static uint64_t words_of(uint64_t bits)
+{
+    return (bits + 63) / 64;
+}
+
+/* Bytes of the two lower levels of a map of 2^width bits. */
+static uint64_t map_bytes(unsigned width)
+{
+    uint64_t words = words_of(BIT(width));
+
+    return (words + words_of(words)) * sizeof(uint64_t);
+}
+
+static struct block_map map_init(unsigned width, char **room)
+{
+    uint64_t *middle = (uint64_t *)*room;
+
+    *room += map_bytes(width);
+    return (struct block_map){ 0, middle, middle + words_of(words_of(BIT(width))) };
+}
+
+static uint64_t record_bytes(unsigned span_order)
+{
+    uint64_t bytes = sizeof(struct section) + (span_order + 1) * sizeof(struct block_map);
+    unsigned order;
+
+    for (order = 0; order <= span_order; order++)
+        bytes += map_bytes(span_order - order);
+    return bytes + map_bytes(span_order);
+}
+
+static struct section *section_init(phys_addr_t records, const struct closed_section *closed)
+{
+    unsigned order, span_order = closed_span_order(closed);
+    struct section *section = (struct section *)(uintptr_t)records;
+    char *room = (char *)&section->maps[span_order + 1];
+
+    section->start = ALIGN_DOWN(closed->start, PAGE_BYTES(span_order));
+    section->free = section->pages = section->free_orders = 0;
+    section->span_order = span_order;
+    section->allocated = map_init(span_order, &room);
+    for (order = 0; order <= span_order; order++)
+        section->maps[order] = map_init(span_order - order, &room);
+    return section;
+}
+
+static void section_link(struct section *section)
+{
+    struct section **bucket = &pool.buckets[(section->start >> SECTION_SHIFT) % BUCKETS];
+    struct list *where;
+
+    LIST_FOR_EACH (where, &sections) {
+        if (CONTAINER_OF(where, struct section, link)->start > section->start)
+            break;
+    }
+    list_insert_before(&section->link, where);
+    section->next_in_bucket = *bucket;
+    *bucket = section;
+}
+
+static bool closed_map(const struct closed_section *closed)
+{
+    struct extent piece;
+    unsigned i;
+
+    if (closed->end <= SECTION_BYTES) /* boot code mapped the first GiB */
+        return true;
+    for (i = closed->first_extent; closed_piece(closed, i, &piece); i++) {
+        if (!page_section_map(piece.start, piece.end - piece.start))
+            return false;
+    }
+    return true;
+}
+
+/* Where `pages` pages lie together in the section's own RAM, the lowest; 0: nowhere. */
+static phys_addr_t closed_room(const struct closed_section *closed, uint64_t pages)
+{
+    struct extent piece;
+    unsigned i;
+
+    for (i = closed->first_extent; closed_piece(closed, i, &piece); i++) {
+        if (piece.end - piece.start >= pages * PAGE_SIZE)
+            return piece.start;
+    }
+    return 0;
+}
+
+static void closed_insert(struct section *section, const struct closed_section *closed,
+                          phys_addr_t own_records, uint64_t record_pages)
+{
+    struct extent piece;
+    unsigned i;
+
+    for (i = closed->first_extent; closed_piece(closed, i, &piece); i++) {
+        if (piece.start == own_records)
+            piece.start += record_pages * PAGE_SIZE;
+        section_insert(section, piece.start, piece.end);
+    }
+}
+
+static bool section_fill(const struct closed_section *closed)
+{
+    uint64_t record_pages = (record_bytes(closed_span_order(closed)) + PAGE_SIZE - 1) / PAGE_SIZE;
+    phys_addr_t own = 0, records;
+    struct section *section;
+
+    if (!closed_map(closed))
+        return false;
+    records = page_alloc_run(record_pages); /* keeps the section whole, for 1 GiB blocks */
+    if (!records) {
+        records = own = closed_room(closed, record_pages);
+        if (!records)
+            return false;
+        pool.free -= record_pages;
+    }
+    section = section_init(records, closed);
+    closed_insert(section, closed, own, record_pages);
+    section_link(section);
+    return true;
+}
+
+/* Sections whose opening is still ahead, counted once too often where two extents meet in one. */
+static uint64_t closed_cost(void)
+{
+    uint64_t count = 0;
+    unsigned i;
+
+    for (i = 0; i < pool.n_extents; i++) {
+        phys_addr_t start = MAX(pool.extents[i].start, pool.closed_start);
+        phys_addr_t end = MIN(pool.extents[i].end, pool.closed_end);
+
+        if (start < end)
+            count += ((end - 1) >> SECTION_SHIFT) - (start >> SECTION_SHIFT) + 1;
+    }
+    return MIN(count * OPENING_PAGES, pool.closed);
+}
+
+static void section_open(uint64_t index)
+{
+    struct closed_section closed = closed_get(index);
+
+    pool.opening = true;
+    if (index == closed_lowest())
+        pool.closed_start = (index + 1) << SECTION_SHIFT;
+    else
+        pool.closed_end = index << SECTION_SHIFT;
+    pool.closed -= closed.pages;
+    if (!section_fill(&closed)) {
+        log_error("page: %llu KiB of RAM at %#llx stay unused",
+                  (unsigned long long)(closed.pages * (PAGE_SIZE / 1024)),
+                  (unsigned long long)closed.start);
+        pool.total -= closed.pages;
+        pool.free -= closed.pages;
+    }
+    pool.opening_cost = closed_cost();
+    pool.opening = false;
+}
+
+/*
+ * Opens the lowest closed section. false: there is none. Not while another is
+ * being opened, whose page tables and records must come from the open ones.
+ */
+static bool open_low(void)
+{
+    if (!pool.closed || pool.opening)
+        return false;
+    section_open(closed_lowest());
+    return true;
+}
+
+/* Opens sections while the next one could otherwise find no room for its page tables. */
+static inline void keep_room_for_opening(uint64_t pages)
+{
+    while (UNLIKELY(pool.free - pool.closed < pages + ROOM_FOR_OPENING) && open_low())
+        ;
+}
+
+static void begin(void)
+{
+    unsigned i;
+
+    pool.begun = true;
+    for (i = 0; i < pool.n_extents; i++)
+        pool.total += (pool.extents[i].end - pool.extents[i].start) >> PAGE_SHIFT;
+    pool.free = pool.closed = pool.total;
+    pool.closed_end = MAX_ADDRESS;
+    pool.opening_cost = closed_cost();
+    pool.reserve = MAX(MIN(pool.total / 32, RESERVE_MAX_PAGES), RESERVE_MIN_PAGES);
+    keep_room_for_opening(0);
+}
+
+/* Allocation. */
+
+static phys_addr_t take_low(unsigned order)
+{
+    struct list *link;
+
+    keep_room_for_opening(BIT(order));
+    do {
+        LIST_FOR_EACH (link, &sections) {
+            struct section *section = CONTAINER_OF(link, struct section, link);
+
+            if (section->free_orders >> order)
+                return section_take_low(section, order);
+        }
+    } while (open_low());
+    return 0;
+}
+
+uint64_t page_available(void)
+{
+    uint64_t taken;
+
+    if (!pool.begun)
+        begin();
+    taken = pool.promised + pool.opening_cost;
+    return pool.free > taken ? pool.free - taken : 0;
+}
+
+phys_addr_t page_alloc(unsigned order)
+{
+    assert(order <= PAGE_ORDER_MAX);
+    if (UNLIKELY(pool.lent && order == 0 && !pool.opening)) {
+        pool.lent--;
+        return page_alloc_promised(0);
+    }
+    /* What opening takes was set aside before anything was promised. */
+    if (page_available() < BIT(order) && !pool.opening)
+        return 0;
+    return take_low(order);
+}
+
+phys_addr_t page_alloc_zeroed(unsigned order)
+{
+    phys_addr_t start = page_alloc(order);
+
+    if (start)
+        memset((void *)(uintptr_t)start, 0, PAGE_BYTES(order));
+    return start;
+}
+
+static void wake_watcher(void)
+{
+    if (page_available() >= pool.reserve + pool.watched) {
+        event_signal(pool.watcher);
+        pool.watcher = NULL;
+    }
+}
+
+void page_free(phys_addr_t start, unsigned order)
+{
+    struct section *section = section_find(start);
+    uint64_t n;
+
+    if (!section || start < section->start || order > section->span_order ||
+        !IS_ALIGNED(start, PAGE_BYTES(order)))
+        panic("page_free: %#llx order %u was never ours", (unsigned long long)start, order);
+    n = (start - section->start) >> (PAGE_SHIFT + order);
+    if (!map_clear_run(&section->allocated, n << order, order))
+        panic("page_free: %#llx order %u is not allocated", (unsigned long long)start, order);
+    section->free += BIT(order);
+    pool.free += BIT(order);
+    while (order < section->span_order && block_is_free(section, order, n ^ 1)) {
+        block_remove(section, order, n ^ 1);
+        n >>= 1;
+        order++;
+    }
+    block_insert(section, order, n);
+    if (UNLIKELY(pool.watcher))
+        wake_watcher();
+}
+
+phys_addr_t page_alloc_run(uint64_t pages)
+{
+    unsigned order = pages > 1 ? highest_bit(pages - 1) + 1 : 0;
+    phys_addr_t start;
+
+    if (order > PAGE_ORDER_MAX)
+        return 0;
+    start = page_alloc(order);
+    if (start)
+        page_free_run(start + pages * PAGE_SIZE, BIT(order) - pages);
+    return start;
+}
+
+void page_free_run(phys_addr_t start, uint64_t pages)
+{
+    while (pages) {
+        unsigned order = MIN(lowest_bit(start >> PAGE_SHIFT), highest_bit(pages));
+
+        order = MIN(order, PAGE_ORDER_MAX);
+        page_free(start, order);
+        start += PAGE_BYTES(order);
+        pages -= BIT(order);
+    }
+}
+
+/* The section with the largest free block of at most max_order, the highest of equals. */
+static struct section *section_for_top(unsigned max_order, unsigned *order)
+{
+    struct section *best = NULL;
+    struct list *link;
+
+    for (link = sections.prev; link != &sections; link = link->prev) {
+        struct section *section = CONTAINER_OF(link, struct section, link);
+        unsigned largest;
+
+        if (!section->free_orders)
+            continue;
+        largest = MIN(highest_bit(section->free_orders), max_order);
+        if (best && largest <= *order)
+            continue;
+        best = section;
+        *order = largest;
+        if (largest == max_order)
+            break;
+    }
+    return best;
+}
+
+phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
+{
+    uint64_t available = page_available();
+    struct section *section;
+
+    if (available <= pool.reserve)
+        return 0;
+    max_order = MIN(max_order, MIN(highest_bit(available - pool.reserve), PAGE_ORDER_MAX));
+    keep_room_for_opening(BIT(max_order));
+    section = section_for_top(max_order, order);
+    while (pool.closed && !(section && *order == max_order && section->start >= pool.closed_end)) {
+        section_open(closed_highest());
+        keep_room_for_opening(BIT(max_order));
+        section = section_for_top(max_order, order);
+    }
+    if (!section)
+        return 0;
+    pool.ballooned += BIT(*order);
+    return section_take_high(section, *order);
+}
+
+void page_free_top(phys_addr_t start, unsigned order)
+{
+    assert(BIT(order) <= pool.ballooned);
+    pool.ballooned -= BIT(order);
+    page_free(start, order);
+}
+
+void page_watch(uint64_t pages, struct event *event)
+{
+    pool.watched = pages;
+    pool.watcher = event;
+    wake_watcher();
+}
+
+int page_promise(uint64_t pages)
+{
+    uint64_t available = page_available();
+
+    if (pages && (available <= pool.reserve || available - pool.reserve < pages))
+        return -ENOMEM;
+    pool.promised += pages;
+    return 0;
+}
+
+void page_unpromise(uint64_t pages)
+{
+    assert(pages <= pool.promised);
+    pool.promised -= pages;
+    if (UNLIKELY(pool.watcher))
+        wake_watcher();
+}
+
+phys_addr_t page_alloc_promised(unsigned order)
+{
+    phys_addr_t start;
+
+    assert(BIT(order) <= pool.promised);
+    start = take_low(order);
+    assert(start || order);
+    if (start)
+        pool.promised -= BIT(order);
+    return start;
+}
+
+void page_free_promised(phys_addr_t start, unsigned order)
+{
+    pool.promised += BIT(order);
+    page_free(start, order);
+}
+
+uint64_t page_lend_promised(uint64_t pages)
+{
+    uint64_t left = pool.lent;
+
+    assert(pages <= pool.promised);
+    pool.lent = pages;
+    return left;
+}
+
+/* Reports. */
+
+static uint64_t closed_largest(void)
+{
+    uint64_t largest = 0;
+    unsigned i, order;
+
+    for (i = 0; i < pool.n_extents; i++) {
+        phys_addr_t start = MAX(pool.extents[i].start, pool.closed_start);
+        phys_addr_t end = MIN(pool.extents[i].end, pool.closed_end);
+
+        for (order = PAGE_ORDER_MAX + 1; order-- > 0 && PAGE_BYTES(order) > largest;) {
+            if (start < end && ALIGN_UP(start, PAGE_BYTES(order)) + PAGE_BYTES(order) <= end)
+                largest = PAGE_BYTES(order);
+        }
+    }
+    return largest;
+}
+
+void page_get_stats(struct page_stats *stats)
+{
+    struct list *link;
+
+    if (!pool.begun)
+        begin();
+    *stats = (struct page_stats){
+        .total = pool.total,
+        .free = pool.free,
+        .promised = pool.promised,
+        .ballooned = pool.ballooned,
+        .largest_free = closed_largest(),
+    };
+    LIST_FOR_EACH (link, &sections) {
+        const struct section *section = CONTAINER_OF(link, struct section, link);
+
+        if (section->free_orders)
+            stats->largest_free =
+                MAX(stats->largest_free, PAGE_BYTES(highest_bit(section->free_orders)));
+    }
+}
+
+/* Whether each summary bit stands for something below it. */
+static bool audit_map(const struct block_map *map, unsigned width)
+{
+    uint64_t words = words_of(BIT(width)), groups = words_of(words), i;
+
+    if (groups < 64 && map->top >> groups)
+        return false;
+    for (i = 0; i < groups; i++) {
+        if ((map->top & BIT(i)) && !map->middle[i])
+            return false;
+    }
+    for (i = 0; i < words; i++) {
+        if ((map->top & BIT(i / 64)) && (map->middle[i / 64] & BIT(i % 64)) && !map->bits[i])
+            return false;
+    }
+    return true;
+}
+
+/* Whether the free blocks of an order are in no larger free block, unpaired, and not allocated. */
+static bool audit_order(const struct section *section, unsigned order, uint64_t *free)
+{
+    const struct block_map *map = &section->maps[order];
+    uint64_t n, page;
+    unsigned above;
+
+    if (!(section->free_orders & BIT(order)) != !map->top)
+        return false;
+    for (n = 0; n < BIT(section->span_order - order); n++) {
+        if (!map_read(map, n / 64)) {
+            n |= 63;
+            continue;
+        }
+        if (!map_has(map, n))
+            continue;
+        if (order < section->span_order && map_has(map, n ^ 1))
+            return false;
+        for (above = order + 1; above <= section->span_order; above++) {
+            if (map_has(&section->maps[above], n >> (above - order)))
+                return false;
+        }
+        for (page = n << order; page < (n + 1) << order; page++) {
+            if (map_has(&section->allocated, page))
+                return false;
+        }
+        *free += BIT(order);
+    }
+    return true;
+}
+
+static bool audit_section(const struct section *section)
+{
+    uint64_t page, allocated = 0, free = 0;
+    unsigned order;
+
+    if (!audit_map(&section->allocated, section->span_order))
+        return false;
+    for (order = 0; order <= section->span_order; order++) {
+        if (!audit_map(&section->maps[order], section->span_order - order) ||
+            !audit_order(section, order, &free))
+            return false;
+    }
+    for (page = 0; page < BIT(section->span_order); page++)
+        allocated += map_has(&section->allocated, page);
+    return free == section->free && allocated + free == section->pages;
+}
+
+bool page_audit(void)
+{
+    uint64_t free = pool.closed;
+    phys_addr_t end = 0;
+    struct list *link;
+
+    LIST_FOR_EACH (link, &sections) {
+        const struct section *section = CONTAINER_OF(link, struct section, link);
+
+        if (section->start < end || section_find(section->start) != section ||
+            !audit_section(section))
+            return false;
+        free += section->free;
+        end = section->start + PAGE_BYTES(section->span_order);
+    }
+    return free == pool.free && free <= pool.total;
+}

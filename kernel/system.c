@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel itself has to report: how it was started, its memory, its time. */
+#include "kernel/system.h"
+#include "arch/x86_64/apic.h"
+#include "boot/boot_info.h"
+#include "kernel/clock.h"
+#include "kernel/cmdline.h"
+#include "kernel/hypervisor.h"
+#include "kernel/irq.h"
+#include "kernel/page.h"
+#include "kernel/random.h"
+#include "kernel/report.h"
+#include "kernel/vmem.h"
+
+static const struct boot_info *started_by;
+static unsigned n_cpus = 1;
+
+void system_set_facts(const struct boot_info *boot, unsigned cpus)
+{
+    started_by = boot;
+    n_cpus = cpus;
+}
+
+static void tell_system(struct report *report)
+{
+    report_text(report, "version", "%s", AEROSTAT_VERSION);
+    report_text(report, "image", "%s", image_name);
+    report_text(report, "hypervisor", "%s", hypervisor_name());
+    report_text(report, "started_by", "%s", started_by->path);
+    report_text(report, "interrupts", "%s", irq_mode == IRQ_MODE_POLL ? "polled" : "MSI-X");
+    report_text(report, "local_apic", "%s", apic_is_x2apic() ? "x2APIC" : "xAPIC");
+    report_text(report, "timer", "%s", apic_timer_name());
+    report_number(report, "cpus", n_cpus);
+}
+
+REPORTER(system_reporter) = { "system", 10, tell_system };
+
+/* As `free` has it: what was never ours, or is lent to the host, is not in the total. */
+static void tell_memory(struct report *report)
+{
+    struct page_stats pages;
+    struct vmem_stats window;
+
+    page_get_stats(&pages);
+    vmem_get_stats(&window);
+    report_number(report, "total_bytes", (pages.total - pages.ballooned) * PAGE_SIZE);
+    report_number(report, "used_bytes", (pages.total - pages.ballooned - pages.free) * PAGE_SIZE);
+    report_number(report, "free_bytes", pages.free * PAGE_SIZE);
+    report_number(report, "promised_bytes", pages.promised * PAGE_SIZE);
+    report_number(report, "largest_free_bytes", pages.largest_free);
+    report_number(report, "application_bytes", window.resident_bytes);
+}
+
+REPORTER(memory_reporter) = { "memory", 20, tell_memory };
+
+static void tell_clock(struct report *report)
+{
+    report_text(report, "source", "%s", clock_source_name());
+    report_text(report, "wall_clock", "%s", clock_realtime_name());
+    report_number(report, "tsc_hz", clock_tsc_hz());
+    report_number(report, "uptime_ns", clock_monotonic_ns());
+    report_number(report, "realtime_ns", clock_realtime_ns());
+}
+
+REPORTER(clock_reporter) = { "clock", 30, tell_clock };
+
+static void tell_random(struct report *report)
+{
+    const struct random_source *source;
+
+    report_text(report, "state", "%s", random_is_seeded() ? "seeded" : "not enough entropy yet");
+    report_open_words(report, "sources");
+    for (unsigned i = 0; (source = random_source(i)) != NULL; i++)
+        report_word(report, source->name);
+    report_close_words(report);
+}
+
+REPORTER(random_reporter) = { "random", 35, tell_random };

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads. Kernel threads (drivers, network, balloon) are cooperative: they run
+ * until they wait, so on one CPU what they share needs no lock except against
+ * interrupt handlers. Application code is preempted by ready kernel threads at
+ * the end of any interrupt; kernel code never is: each public call brackets
+ * itself with kernel_enter() and kernel_leave().
+ */
+#ifndef KERNEL_THREAD_H
+#define KERNEL_THREAD_H
+
+#include "lib/base/types.h"
+
+struct thread;
+
+/*
+ * A kernel thread, ready to run; entry may return, which ends it. The name is
+ * kept, not copied. Its stack has 12 KiB above a guard page. NULL: no memory.
+ */
+struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument);
+
+/*
+ * The thread that application code runs in, with a stack of `stack_bytes` in
+ * the application's window. NULL: no memory. There is one such thread: its
+ * floating-point registers are never saved, because the kernel has no use for
+ * them.
+ */
+struct thread *thread_create_application(const char *name, void (*entry)(void *argument),
+                                         void *argument, size_t stack_bytes);
+
+/* Makes the caller, which runs on the boot stack, the first kernel thread. Once, before all else
+ * here. */
+void thread_init(void);
+
+/* Ends the running thread. */
+_Noreturn void thread_exit(void);
+
+/* The running thread. */
+struct thread *thread_current(void);
+const char *thread_name(const struct thread *thread);
+
+/* A pointer of the thread's own, for the C library; NULL at first. */
+void **thread_local_slot(void);
+
+/* Lets every other ready kernel thread run once. */
+void thread_yield(void);
+
+/* Sleeps until the deadline (monotonic ns). */
+void thread_sleep_until(uint64_t deadline_ns);
+
+/*
+ * Brackets of kernel code that application code has called. They nest. Between
+ * them the thread is not preempted; the last kernel_leave() lets kernel threads
+ * run that became ready meanwhile.
+ */
+void kernel_enter(void);
+void kernel_leave(void);
+
+#endif

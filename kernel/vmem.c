@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ranges of the application's window, kept in a treap by address. Each node
+ * knows the gap before it and the largest gap below it, so that the lowest gap
+ * that fits is found in one walk: address space is reused from the bottom, and
+ * with it page tables, which stay unless a range had all of a table's 2 MiB.
+ *
+ * Shaped for a malloc that maps and unmaps runs of one page to many MiB, and
+ * for thousands of such runs at once.
+ *
+ * Concurrency: kernel context, and the page fault handler, which interrupts
+ * kernel code only where that touches application memory, never in here.
+ */
+#include "kernel/vmem.h"
+
+#include "arch/x86_64/paging.h"
+#include "kernel/alloc.h"
+#include "kernel/page.h"
+#include "kernel/panic.h"
+#include "lib/base/string.h"
+
+#define GUARD_BYTES  PAGE_SIZE
+#define WINDOW_START PAGING_IDENTITY_END
+#define WINDOW_END   (PAGING_END - GUARD_BYTES)
+#define LARGE_PAGE   PAGE_BYTES(PAGE_ORDER_2M)
+#define LARGE_MIN    (2 * LARGE_PAGE) /* ranges from here on are aligned for, and get, large pages */
+
+struct range {
+    struct range *left, *right;
+    uintptr_t start;
+    uint64_t bytes;
+    uint64_t gap;      /* free bytes from the range before to this one */
+    uint64_t max_gap;  /* in this subtree */
+    uint64_t resident; /* pages mapped; the others are promised */
+    uint64_t tables;   /* pages promised for page tables */
+};
+
+/* An empty range at the end, so that every gap has one behind it. */
+static struct range window_end = {
+    .start = WINDOW_END,
+    .gap = WINDOW_END - WINDOW_START,
+    .max_gap = WINDOW_END - WINDOW_START,
+};
+static struct range *root = &window_end;
+static struct vmem_stats stats;
+
+/* The tree. */
+
+/* Random-like, so that the tree is balanced whatever the order of insertion. */
+static uint64_t priority(const struct range *range)
+{
+    uint64_t hash = range->start * UINT64_C(0x9e3779b97f4a7c15);
+
+    return (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
+}
+
+static void update_max_gap(struct range *range)
+{
+    range->max_gap = range->gap;
+    if (range->left)
+        range->max_gap = MAX(range->max_gap, range->left->max_gap);
+    if (range->right)
+        range->max_gap = MAX(range->max_gap, range->right->max_gap);
+}
+
+static void tree_split(struct range *tree, uintptr_t at, struct range **left, struct range **right)
+{
+    if (!tree) {
+        *left = *right = NULL;
+    } else if (tree->start < at) {
+        *left = tree;
+        tree_split(tree->right, at, &tree->right, right);
+        update_max_gap(tree);
+    } else {
+        *right = tree;
+        tree_split(tree->left, at, left, &tree->left);
+        update_max_gap(tree);
+    }
+}
+
+static struct range *tree_join(struct range *left, struct range *right)
+{
+    if (!left || !right)
+        return left ? left : right;
+    if (priority(left) > priority(right)) {
+        left->right = tree_join(left->right, right);
+        update_max_gap(left);
+        return left;
+    }
+    right->left = tree_join(left, right->left);
+    update_max_gap(right);
+    return right;
+}
+
+static struct range *tree_insert(struct range *tree, struct range *range)
+{
+    if (!tree || priority(range) > priority(tree)) {
+        tree_split(tree, range->start, &range->left, &range->right);
+        tree = range;
+    } else if (range->start < tree->start) {
+        tree->left = tree_insert(tree->left, range);
+    } else {
+        tree->right = tree_insert(tree->right, range);
+    }
+    update_max_gap(tree);
+    return tree;
+}
+
+static struct range *tree_remove(struct range *tree, const struct range *range)
+{
+    if (tree == range)
+        return tree_join(tree->left, tree->right);
+    if (range->start < tree->start)
+        tree->left = tree_remove(tree->left, range);
+    else
+        tree->right = tree_remove(tree->right, range);
+    update_max_gap(tree);
+    return tree;
+}
+
+/* The gap before the range has changed. */
+static void tree_refresh(struct range *tree, const struct range *range)
+{
+    if (tree != range)
+        tree_refresh(range->start < tree->start ? tree->left : tree->right, range);
+    update_max_gap(tree);
+}
+
+/* The first range that starts above the address. */
+static struct range *range_above(uintptr_t address)
+{
+    struct range *tree = root, *above = &window_end;
+
+    while (tree) {
+        if (tree->start > address) {
+            above = tree;
+            tree = tree->left;
+        } else {
+            tree = tree->right;
+        }
+    }
+    return above;
+}
+
+/* The range that holds the address; NULL: none. */
+static struct range *range_at(uintptr_t address)
+{
+    struct range *tree = root;
+
+    while (tree && !(address >= tree->start && address - tree->start < tree->bytes))
+        tree = address < tree->start ? tree->left : tree->right;
+    return tree;
+}
+
+/* The first range with such a gap before it; NULL: none. */
+static struct range *range_after_gap(uint64_t bytes)
+{
+    struct range *tree = root;
+
+    if (tree->max_gap < bytes)
+        return NULL;
+    for (;;) {
+        if (tree->left && tree->left->max_gap >= bytes)
+            tree = tree->left;
+        else if (tree->gap >= bytes)
+            return tree;
+        else
+            tree = tree->right;
+    }
+}
+
+static void set_gap(struct range *range, uint64_t gap)
+{
+    range->gap = gap;
+    tree_refresh(root, range);
+}
+
+/* Finds an address for the range's bytes and puts it into the tree. false: nowhere. */
+static bool place(struct range *range)
+{
+    uint64_t alignment = range->bytes >= LARGE_MIN ? LARGE_PAGE : PAGE_SIZE;
+    struct range *next = range_after_gap(range->bytes + 2 * GUARD_BYTES + alignment - PAGE_SIZE);
+    uintptr_t gap_start;
+
+    if (!next)
+        return false;
+    gap_start = next->start - next->gap;
+    range->start = ALIGN_UP(gap_start + GUARD_BYTES, alignment);
+    range->gap = range->start - gap_start;
+    set_gap(next, next->start - range->start - range->bytes);
+    root = tree_insert(root, range);
+    stats.ranges++;
+    stats.reserved_bytes += range->bytes;
+    return true;
+}
+
+static void displace(struct range *range)
+{
+    struct range *next = range_above(range->start);
+
+    root = tree_remove(root, range);
+    set_gap(next, next->gap + range->bytes + range->gap);
+    stats.ranges--;
+    stats.reserved_bytes -= range->bytes;
+}
+
+/* Mapping. */
+
+static uint64_t slots(uintptr_t start, uintptr_t end, uint64_t slot_bytes)
+{
+    return (end - 1) / slot_bytes - start / slot_bytes + 1;
+}
+
+/*
+ * How many tables are missing to have all of [start, end) mapped in 4 KiB
+ * pages: one for each large page, and those of the holes, whose size tells
+ * which levels are there.
+ */
+static uint64_t tables_missing(uintptr_t start, uintptr_t end)
+{
+    uint64_t tables = 0, hole, bytes;
+
+    while (start < end) {
+        uintptr_t step_end;
+
+        if (paging_lookup(start, &hole)) {
+            tables += hole == LARGE_PAGE;
+            hole = PAGE_SIZE;
+        } else {
+            paging_unmap_page(start, &hole);
+        }
+        step_end = MIN(ALIGN_DOWN(start, MAX(hole, LARGE_PAGE)) + MAX(hole, LARGE_PAGE), end);
+        for (bytes = LARGE_PAGE; bytes <= hole; bytes *= 512)
+            tables += slots(start, step_end, bytes);
+        start = step_end;
+    }
+    return tables;
+}
+
+/* Can not fail: the memory for tables was promised with the range. */
+static void map(struct range *range, uintptr_t virtual, phys_addr_t physical, uint64_t bytes)
+{
+    int error;
+
+    page_lend_promised(range->tables);
+    error = paging_map(virtual, physical, bytes, PAGING_WRITE);
+    range->tables = page_lend_promised(0);
+    assert(error == 0);
+    range->resident += bytes / PAGE_SIZE;
+    stats.resident_bytes += bytes;
+}
+
+/* What one step of unmapping took out. */
+static phys_addr_t unmap(struct range *range, uintptr_t virtual, uint64_t room, uint64_t *bytes)
+{
+    phys_addr_t physical = paging_lookup(virtual, bytes);
+    int error;
+
+    if (!physical) {
+        *bytes = MIN(*bytes, room);
+        return 0;
+    }
+    if (*bytes == LARGE_PAGE && room >= LARGE_PAGE) {
+        paging_unmap_page(virtual, bytes);
+    } else {
+        page_lend_promised(range->tables);
+        error = paging_unmap_4k(virtual);
+        range->tables = page_lend_promised(0);
+        assert(error == 0);
+        *bytes = PAGE_SIZE;
+    }
+    range->resident -= *bytes / PAGE_SIZE;
+    stats.resident_bytes -= *bytes;
+    return physical;
+}
+
+/* Frees the tables that served only [start, end), where nothing is mapped any more. */
+static void drop_tables(uintptr_t start, uintptr_t end)
+{
+    for (start = ALIGN_UP(start, LARGE_PAGE); start + LARGE_PAGE <= end; start += LARGE_PAGE)
+        paging_drop_table(start);
+}
+
+/* Frees what is mapped in [start, end); its pages are promised again. */
+static void discard(struct range *range, uintptr_t start, uintptr_t end)
+{
+    uint64_t bytes;
+
+    for (; start < end && range->resident; start += bytes) {
+        phys_addr_t physical = unmap(range, start, end - start, &bytes);
+
+        if (physical)
+            page_free_promised(physical, bytes == LARGE_PAGE ? PAGE_ORDER_2M : 0);
+    }
+}
+
+static void move_pages(struct range *from, struct range *to)
+{
+    uint64_t done, bytes;
+
+    for (done = 0; from->resident; done += bytes) {
+        phys_addr_t physical = unmap(from, from->start + done, from->bytes - done, &bytes);
+
+        if (physical)
+            map(to, to->start + done, physical, bytes);
+    }
+}
+
+/* A 2 MiB page around the address, if it fits into the range and nothing is mapped there. */
+static bool map_large(struct range *range, uintptr_t address)
+{
+    uintptr_t virtual = ALIGN_DOWN(address, LARGE_PAGE);
+    phys_addr_t physical;
+    uint64_t hole;
+
+    if (range->bytes < LARGE_MIN || virtual + LARGE_PAGE > range->start + range->bytes ||
+        paging_lookup(virtual, &hole) || hole < LARGE_PAGE)
+        return false;
+    physical = page_alloc_promised(PAGE_ORDER_2M);
+    if (!physical)
+        return false;
+    memset((void *)(uintptr_t)physical, 0, LARGE_PAGE);
+    map(range, virtual, physical, LARGE_PAGE);
+    return true;
+}
+
+bool vmem_fault(uintptr_t address)
+{
+    struct range *range = range_at(address);
+    phys_addr_t physical;
+    uint64_t left;
+
+    if (!range)
+        return false;
+    if (paging_lookup(address, &left))
+        return true;
+    stats.faults++;
+    if (map_large(range, address))
+        return true;
+    physical = page_alloc_promised(0);
+    memset((void *)(uintptr_t)physical, 0, PAGE_SIZE);
+    map(range, ALIGN_DOWN(address, PAGE_SIZE), physical, PAGE_SIZE);
+    return true;
+}
+
+/* Ranges. */
+
+/* Promises what the page tables of [start, end) lack, besides so many pages. */
+static int promise(struct range *range, uint64_t pages, uintptr_t start, uintptr_t end)
+{
+    uint64_t tables;
+    int error = page_promise(pages);
+
+    if (error) /* first, so that what can not be had at all is not walked through */
+        return error;
+    drop_tables(start, end); /* left by smaller ranges: in the way of large pages */
+    tables = tables_missing(start, end);
+    error = page_promise(tables);
+    if (error)
+        page_unpromise(pages);
+    else
+        range->tables += tables;
+    return error;
+}
+
+/* A range in its place, with so many pages promised besides its tables. NULL: no memory. */
+static struct range *range_new(uint64_t bytes, uint64_t pages)
+{
+    struct range *range = kalloc(sizeof(*range));
+
+    if (!range)
+        return NULL;
+    range->bytes = bytes;
+    if (place(range)) {
+        if (promise(range, pages, range->start, range->start + bytes) == 0)
+            return range;
+        displace(range);
+    }
+    kfree(range);
+    return NULL;
+}
+
+void *vmem_alloc(size_t bytes)
+{
+    struct range *range;
+
+    if (bytes == 0 || bytes > WINDOW_END - WINDOW_START)
+        return NULL;
+    bytes = ALIGN_UP(bytes, PAGE_SIZE);
+    range = range_new(bytes, bytes / PAGE_SIZE);
+    return range ? (void *)range->start : NULL;
+}
+
+static struct range *range_of(void *start)
+{
+    struct range *range = range_at((uintptr_t)start);
+
+    if (!range || range->start != (uintptr_t)start)
+        panic("vmem: %p is no range", start);
+    return range;
+}
+
+/* The range holds no pages any more. */
+static void range_end(struct range *range)
+{
+    drop_tables(range->start, range->start + range->bytes);
+    displace(range);
+    page_unpromise(range->tables);
+    kfree(range);
+}
+
+void vmem_free(void *start)
+{
+    struct range *range;
+
+    if (!start)
+        return;
+    range = range_of(start);
+    discard(range, range->start, range->start + range->bytes);
+    page_unpromise(range->bytes / PAGE_SIZE);
+    range_end(range);
+}
+
+void vmem_discard(void *start, size_t bytes)
+{
+    struct range *range = range_at((uintptr_t)start);
+
+    if (!range || bytes > range->start + range->bytes - (uintptr_t)start)
+        panic("vmem: %p and %zu bytes on lie in no range", start, bytes);
+    discard(range, ALIGN_UP((uintptr_t)start, PAGE_SIZE),
+            ALIGN_DOWN((uintptr_t)start + bytes, PAGE_SIZE));
+}
+
+static void set_bytes(struct range *range, uint64_t bytes)
+{
+    struct range *next = range_above(range->start);
+
+    set_gap(next, next->gap + range->bytes - bytes);
+    stats.reserved_bytes += bytes - range->bytes;
+    range->bytes = bytes;
+}
+
+/* Else a range that goes up and down would have more promised each time. */
+static void unpromise_tables(struct range *range)
+{
+    uint64_t missing = tables_missing(range->start, range->start + range->bytes);
+
+    if (range->tables > missing) {
+        page_unpromise(range->tables - missing);
+        range->tables = missing;
+    }
+}
+
+static void *shrink(struct range *range, uint64_t bytes)
+{
+    uint64_t pages = (range->bytes - bytes) / PAGE_SIZE;
+
+    discard(range, range->start + bytes, range->start + range->bytes);
+    drop_tables(range->start + bytes, range->start + range->bytes);
+    set_bytes(range, bytes);
+    page_unpromise(pages);
+    unpromise_tables(range);
+    return (void *)range->start;
+}
+
+static bool has_room_behind(const struct range *range, uint64_t bytes)
+{
+    bool becomes_large = range->bytes < LARGE_MIN && bytes >= LARGE_MIN;
+
+    return !becomes_large && range_above(range->start)->gap >= bytes - range->bytes + GUARD_BYTES;
+}
+
+static void *grow(struct range *range, uint64_t bytes)
+{
+    uint64_t more = (bytes - range->bytes) / PAGE_SIZE;
+    struct range *moved;
+
+    if (has_room_behind(range, bytes)) {
+        uintptr_t end = range->start + range->bytes;
+
+        /* The table that the old end lies in is there, or promised already. */
+        if (promise(range, more, ALIGN_UP(end, LARGE_PAGE), range->start + bytes))
+            return NULL;
+        set_bytes(range, bytes);
+        return (void *)range->start;
+    }
+    moved = range_new(bytes, more);
+    if (!moved)
+        return NULL;
+    move_pages(range, moved);
+    range_end(range);
+    return (void *)moved->start;
+}
+
+void *vmem_resize(void *start, size_t bytes)
+{
+    struct range *range = range_of(start);
+
+    if (bytes == 0 || bytes > WINDOW_END - WINDOW_START)
+        return NULL;
+    bytes = ALIGN_UP(bytes, PAGE_SIZE);
+    return bytes > range->bytes ? grow(range, bytes) : shrink(range, bytes);
+}
+
+void vmem_get_stats(struct vmem_stats *to)
+{
+    *to = stats;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The application's beginning and end, and newlib's state of each thread. The
+ * main thread uses the state that newlib brings along, so that exit() finds
+ * its streams; others (callbacks of a library that run in a kernel thread) get
+ * one when they first need it.
+ */
+#include "lib/libc/start.h"
+
+#include <reent.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "kernel/alloc.h"
+#include "kernel/thread.h"
+#include "lib/base/string.h"
+#include "lib/base/types.h"
+#include "lib/libc/console.h"
+#include "lib/libc/fd.h"
+
+typedef void (*init_function)(int argc, char **argv, char **environment);
+typedef void (*fini_function)(void);
+
+/* linker.ld */
+extern const init_function __preinit_array_start[], __preinit_array_end[];
+extern const init_function __init_array_start[], __init_array_end[];
+extern const fini_function __fini_array_start[], __fini_array_end[];
+
+extern int main(int argc, char **argv, char **environment);
+
+static void run_constructors(const init_function *at, const init_function *end, int argc,
+                             char **argv)
+{
+    for (; at < end; at++)
+        (*at)(argc, argv, environ);
+}
+
+static void run_destructors(void)
+{
+    for (const fini_function *at = __fini_array_end; at > __fini_array_start;)
+        (*--at)();
+}
+
+void app_start(int argc, char **argv)
+{
+    *thread_local_slot() = _impure_ptr;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        fd_open(&console_fd_ops, 0);
+    if (&__fini_array_start[0] != &__fini_array_end[0])
+        atexit(run_destructors);
+    run_constructors(__preinit_array_start, __preinit_array_end, argc, argv);
+    run_constructors(__init_array_start, __init_array_end, argc, argv);
+    exit(main(argc, argv, environ));
+}
+
+static struct _reent *new_reent(void)
+{
+    struct _reent *reent;
+
+    kernel_enter();
+    reent = kalloc(sizeof(*reent));
+    kernel_leave();
+    if (!reent)
+        return _impure_ptr; /* shared with the main thread: better than none */
+    _REENT_INIT_PTR(reent);
+    return reent;
+}
+
+struct _reent *__getreent(void)
+{
+    void **slot = thread_local_slot();
+
+    if (!*slot)
+        *slot = new_reent();
+    return *slot;
+}

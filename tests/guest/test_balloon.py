@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""Memory that goes to the host and comes back, as the host measures it."""
+
+import json
+import time
+
+import pytest
+from harness import MIB, Guest
+
+GUEST_MIB = 512
+WORK_MIB = 498  # nearly all: what was never written is not the hosts to lose
+TAKE_MIB = 416
+
+
+def balloon_stats(guest, deadline=10):
+    guest.qmp("qom-set", path="/machine/peripheral/balloon0", property="guest-stats-polling-interval", value=1)
+    end = time.monotonic() + deadline
+    while True:
+        stats = guest.qmp("qom-get", path="/machine/peripheral/balloon0", property="guest-stats")
+        if stats["last-update"]:
+            return stats["stats"]
+        assert time.monotonic() < end, "no statistics came"
+        time.sleep(0.2)
+
+
+def work_and_pause(accel="tcg", ring="auto", irq="msix", machine="q35"):
+    """A guest that has written and freed WORK_MIB, and will write them again after a line on its console."""
+    return Guest("selftest", machine=machine, accel=accel, memory=GUEST_MIB, balloon=True, balloon_options="packed=on",
+                 cmdline=f"ring={ring} irq={irq} -- memory {WORK_MIB} 2 8000", deadline=120)
+
+
+@pytest.mark.parametrize("ring, irq", [("split", "msix"), ("packed", "msix"), ("split", "poll")])
+def test_what_the_balloon_takes_leaves_the_hosts_memory_and_comes_back(ring, irq):
+    with work_and_pause(ring=ring, irq=irq) as guest:
+        guest.wait_for(r"^round 1: freed", 60)
+        before = guest.rss_bytes()
+        assert before > WORK_MIB * MIB
+        guest.balloon((GUEST_MIB - TAKE_MIB) * MIB)
+        after = guest.wait_rss(lambda size: before - size >= 0.95 * TAKE_MIB * MIB)
+        assert before - after <= 1.05 * TAKE_MIB * MIB
+        guest.balloon(GUEST_MIB * MIB)
+        guest.wait_for(rf"^PASS: {WORK_MIB} MiB kept their pattern", 60)
+        assert guest.wait_exit(60) == 0
+        assert "FAIL" not in guest.log
+
+
+def test_the_balloon_takes_untouched_memory_too():
+    with Guest("selftest", memory=2048, balloon=True, cmdline="-- spin") as guest:
+        guest.wait_for(r"^spinning")
+        guest.balloon(512 * MIB)
+        guest.balloon(2048 * MIB)
+        assert guest.powerdown() == 0
+
+
+def test_a_target_beyond_what_can_be_given_is_followed_as_far_as_it_goes():
+    with Guest("selftest", memory=128, balloon=True, cmdline="-- spin") as guest:
+        guest.wait_for(r"^spinning")
+        guest.qmp("balloon", value=1 * MIB)
+        time.sleep(3)
+        left = guest.qmp("query-balloon")["actual"]
+        assert 1 * MIB < left < 64 * MIB
+        guest.balloon(128 * MIB)
+        guest.qmp("balloon", value=4096 * MIB)  # more than there is: all of it
+        time.sleep(0.5)
+        assert guest.qmp("query-balloon")["actual"] == 128 * MIB
+        assert guest.powerdown() == 0
+
+
+def test_an_application_goes_on_beside_a_full_balloon():
+    with Guest("aerostat", memory=128, balloon=True, net="user", forwards=[80]) as guest:
+        guest.wait_for(r"^serving on", 20)
+        guest.qmp("balloon", value=1 * MIB)
+        time.sleep(2)
+        facts = json.loads(guest.get("/status.json"))
+        assert facts["memory"]["total_bytes"] < 64 * MIB
+        guest.balloon(128 * MIB)
+        assert json.loads(guest.get("/status.json"))["memory"]["total_bytes"] > 100 * MIB
+
+
+def test_targets_as_fast_as_qmp_goes_lose_no_page():
+    with work_and_pause() as guest:
+        guest.wait_for(r"^round 1: freed", 60)
+        for i in range(300):
+            guest.qmp("balloon", value=(GUEST_MIB - (i * 37) % TAKE_MIB) * MIB)
+        guest.balloon(GUEST_MIB * MIB)
+        guest.wait_for(rf"^PASS: {WORK_MIB} MiB kept their pattern", 60)
+        assert guest.wait_exit(60) == 0
+
+
+def test_the_host_reads_true_statistics():
+    with Guest("selftest", memory=256, balloon=True, cmdline="-- spin") as guest:
+        guest.wait_for(r"^spinning")
+        stats = balloon_stats(guest)
+        assert 240 * MIB < stats["stat-total-memory"] <= 256 * MIB
+        assert 0 < stats["stat-free-memory"] < stats["stat-total-memory"]
+        assert stats["stat-available-memory"] <= stats["stat-total-memory"]
+        guest.balloon(128 * MIB)
+        end = time.monotonic() + 10
+        while balloon_stats(guest)["stat-total-memory"] > 128 * MIB:
+            assert time.monotonic() < end, balloon_stats(guest)
+            time.sleep(0.3)
+
+
+def test_balloon_off_leaves_the_hosts_wish_alone():
+    with Guest("selftest", memory=128, balloon=True, cmdline="balloon=off -- spin") as guest:
+        guest.wait_for(r"^spinning")
+        guest.qmp("balloon", value=64 * MIB)
+        time.sleep(1)
+        assert guest.qmp("query-balloon")["actual"] == 128 * MIB
+
+
+def test_a_balloon_under_kvm(kvm):
+    with Guest("selftest", machine="q35", accel=kvm, memory=64, balloon=True, cmdline="-- spin", deadline=90) as guest:
+        guest.wait_for(r"^spinning", 30)
+        guest.balloon(48 * MIB, 40)
+        guest.balloon(64 * MIB, 40)

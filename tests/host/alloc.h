@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Makes allocations of the code under test fail. */
+#ifndef TESTS_HOST_ALLOC_H
+#define TESTS_HOST_ALLOC_H
+
+#include <stdbool.h>
+
+/* So many of kalloc() and dma_alloc() succeed, then all fail; -1: none fails. */
+extern int host_allocs_until_failure;
+
+bool host_alloc_allowed(void);
+
+#endif

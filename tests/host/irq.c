@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* kernel/irq.h for hosted tests. */
+#include "tests/host/irq.h"
+
+#include "lib/base/errno.h"
+
+#define MESSAGE_ADDRESS UINT64_C(0xfee00000)
+
+static struct {
+    irq_handler handler;
+    void *argument;
+} vectors[HOST_IRQS];
+
+unsigned host_irqs_free = HOST_IRQS;
+enum irq_mode irq_mode = IRQ_MODE_MSIX;
+
+int irq_alloc(irq_handler handler, void *argument, const char *name)
+{
+    (void)name;
+    for (int i = 0; i < HOST_IRQS && host_irqs_free; i++) {
+        if (vectors[i].handler)
+            continue;
+        vectors[i].handler = handler;
+        vectors[i].argument = argument;
+        host_irqs_free--;
+        return HOST_IRQ_FIRST + i;
+    }
+    return -ENOSPC;
+}
+
+void irq_free(int vector)
+{
+    vectors[vector - HOST_IRQ_FIRST].handler = NULL;
+    host_irqs_free++;
+}
+
+struct irq_message irq_message(int vector)
+{
+    return (struct irq_message){ MESSAGE_ADDRESS, (uint32_t)vector };
+}
+
+bool host_irq_send(struct irq_message message)
+{
+    unsigned i = message.data - HOST_IRQ_FIRST;
+
+    if (message.address != MESSAGE_ADDRESS || i >= HOST_IRQS || !vectors[i].handler)
+        return false;
+    vectors[i].handler(vectors[i].argument);
+    return true;
+}
+
+bool irq_save(void)
+{
+    return true;
+}
+
+void irq_restore(bool were_on)
+{
+    (void)were_on;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* The PCI host bridge's memory window out of a real DSDT, and out of broken ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drivers/acpi/tables.h"
+#include "lib/base/errno.h"
+#include "tests/unit/fixtures/acpi_microvm_pcie.h"
+
+#define HEADER_BYTES sizeof(struct acpi_header)
+#define WINDOW_AT    2563 /* where the descriptor is in the table */
+
+static uint8_t *dsdt; /* a copy, so that reading beyond it is noticed */
+static size_t dsdt_bytes;
+
+struct aml acpi_dsdt(void)
+{
+    return (struct aml){ dsdt, dsdt_bytes };
+}
+
+static void use_dsdt(size_t bytes)
+{
+    free(dsdt);
+    dsdt_bytes = bytes;
+    dsdt = malloc(bytes ? bytes : 1);
+    memcpy(dsdt, microvm_pcie_dsdt + HEADER_BYTES, bytes);
+}
+
+static void use_whole_dsdt(void)
+{
+    use_dsdt(sizeof(microvm_pcie_dsdt) - HEADER_BYTES);
+}
+
+static uint8_t *window_bytes(void)
+{
+    return dsdt + WINDOW_AT - HEADER_BYTES;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    free(dsdt);
+    dsdt = NULL;
+    return 0;
+}
+
+static void the_window_of_a_microvm_is_found(void **state)
+{
+    struct acpi_window window;
+
+    (void)state;
+    use_whole_dsdt();
+    assert_int_equal(acpi_pci_window(&window), 0);
+    assert_int_equal(window.start, 0xc0000000);
+    assert_int_equal(window.bytes, 0x20000000);
+}
+
+static void a_dsdt_cut_anywhere_has_the_whole_window_or_none(void **state)
+{
+    (void)state;
+    for (size_t bytes = 0; bytes < sizeof(microvm_pcie_dsdt) - HEADER_BYTES; bytes++) {
+        struct acpi_window window = { 0, 0 };
+
+        use_dsdt(bytes);
+        if (acpi_pci_window(&window) == 0)
+            assert_int_equal(window.bytes, 0x20000000);
+        else
+            assert_int_equal(window.bytes, 0);
+    }
+}
+
+static void a_window_whose_numbers_disagree_is_not_believed(void **state)
+{
+    struct acpi_window window;
+
+    (void)state;
+    use_whole_dsdt();
+    window_bytes()[22]++; /* its length */
+    assert_int_equal(acpi_pci_window(&window), -ENODEV);
+    use_whole_dsdt();
+    window_bytes()[18]++; /* its translation */
+    assert_int_equal(acpi_pci_window(&window), -ENODEV);
+    use_whole_dsdt();
+    window_bytes()[4] = 0; /* its ends may move */
+    assert_int_equal(acpi_pci_window(&window), -ENODEV);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(the_window_of_a_microvm_is_found, tear_down),
+        cmocka_unit_test_teardown(a_dsdt_cut_anywhere_has_the_whole_window_or_none, tear_down),
+        cmocka_unit_test_teardown(a_window_whose_numbers_disagree_is_not_believed, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

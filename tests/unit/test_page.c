@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kernel/page against a model. The allocator runs on a large sparse mapping
+ * whose addresses serve as physical ones: nothing of 64 GiB is touched but the
+ * records. It is included, not linked, so that each test starts from nothing.
+ */
+#include "kernel/page.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "tests/host/panic.h"
+
+#define ARENA       UINT64_C(0x200000000000)
+#define ARENA_BYTES (66 * GIB)
+#define PAGES(b)    ((b) / PAGE_SIZE)
+
+static unsigned map_calls, map_tables, maps_refused;
+static struct event *signalled;
+
+bool page_section_map(phys_addr_t start, uint64_t bytes)
+{
+    unsigned i;
+
+    assert_true(start >= ARENA && bytes > 0);
+    map_calls++;
+    if (maps_refused) {
+        maps_refused--;
+        return false;
+    }
+    for (i = 0; i < map_tables && !list_empty(&sections); i++)
+        assert_true(page_alloc(0) != 0);
+    return true;
+}
+
+void event_signal(struct event *event)
+{
+    signalled = event;
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    memset(&pool, 0, sizeof(pool));
+    list_init(&sections);
+    map_calls = map_tables = maps_refused = 0;
+    signalled = NULL;
+    madvise((void *)ARENA, ARENA_BYTES, MADV_DONTNEED);
+    return 0;
+}
+
+static struct page_stats stats_now(void)
+{
+    struct page_stats stats;
+
+    page_get_stats(&stats);
+    return stats;
+}
+
+/* Pages of the arena that somebody touched. */
+static uint64_t touched_pages(uint64_t bytes)
+{
+    static unsigned char resident[65536];
+    uint64_t done, step, i, touched = 0;
+
+    for (done = 0; done < bytes; done += step) {
+        step = MIN(bytes - done, sizeof(resident) * PAGE_SIZE);
+        assert_int_equal(mincore((void *)(ARENA + done), step, resident), 0);
+        for (i = 0; i < PAGES(step); i++)
+            touched += resident[i] & 1;
+    }
+    return touched;
+}
+
+static void partial_pages_and_page_zero_are_left_out(void **state)
+{
+    (void)state;
+    assert_int_equal(page_add_range(0, 10 * PAGE_SIZE), 0);
+    assert_int_equal(pool.extents[0].start, PAGE_SIZE);
+    assert_int_equal(page_exclude_range(0, 10 * PAGE_SIZE), 0);
+    assert_int_equal(page_add_range(ARENA + 1, 3 * PAGE_SIZE), 0);
+    assert_int_equal(page_add_range(ARENA + GIB, PAGE_SIZE - 1), 0);
+    assert_int_equal(page_add_range(ARENA + GIB, 0), 0);
+    assert_int_equal(page_add_range(UINT64_MAX - 5, UINT64_MAX), 0);
+    assert_int_equal(pool.n_extents, 1);
+    assert_int_equal(stats_now().total, 2);
+}
+
+static void ranges_that_overlap_count_once_in_any_order(void **state)
+{
+    (void)state;
+    page_add_range(ARENA + 8 * MIB, 4 * MIB);
+    page_add_range(ARENA + 1 * MIB, 1 * MIB);
+    page_add_range(ARENA + 10 * MIB, 4 * MIB);
+    page_add_range(ARENA, 32 * MIB);
+    page_add_range(ARENA + 5 * MIB, 1 * MIB);
+    assert_int_equal(pool.n_extents, 1); /* neighbours became one */
+    assert_int_equal(stats_now().total, PAGES(32 * MIB));
+}
+
+static void a_piece_too_many_is_refused_and_stays_unused(void **state)
+{
+    unsigned i;
+
+    (void)state;
+    for (i = 0; i < MAX_EXTENTS; i++)
+        assert_int_equal(page_add_range(ARENA + i * MIB, 4 * PAGE_SIZE), 0);
+    assert_int_equal(page_add_range(ARENA + i * MIB, PAGE_SIZE), -ENOSPC);
+    assert_int_equal(page_exclude_range(ARENA, 1), 0);
+    assert_int_equal(stats_now().total, 4 * (MAX_EXTENTS - 1) + 3);
+}
+
+static void an_excluded_range_is_never_handed_out(void **state)
+{
+    phys_addr_t got;
+
+    (void)state;
+    page_add_range(ARENA, 4 * MIB);
+    assert_int_equal(page_exclude_range(ARENA + MIB + 5, MIB), 0);
+    assert_int_equal(page_exclude_range(ARENA - MIB, MIB + PAGE_SIZE), 0);
+    assert_int_equal(page_exclude_range(ARENA + 4 * MIB - 1, UINT64_MAX), 0);
+    assert_int_equal(stats_now().total, PAGES(3 * MIB) - 3);
+    while ((got = page_alloc(0)) != 0) {
+        assert_true(got > ARENA && got < ARENA + 4 * MIB - PAGE_SIZE);
+        assert_true(got < ARENA + MIB || got > ARENA + 2 * MIB);
+    }
+    assert_int_equal(page_exclude_range(ARENA, 1), -EBUSY);
+    assert_int_equal(page_add_range(ARENA + GIB, MIB), -EBUSY);
+}
+
+static void no_memory_at_all_gives_nothing(void **state)
+{
+    unsigned order;
+
+    (void)state;
+    assert_int_equal(page_alloc(0), 0);
+    assert_int_equal(page_alloc_top(PAGE_ORDER_MAX, &order), 0);
+    assert_int_equal(page_promise(1), -ENOMEM);
+    assert_int_equal(page_promise(0), 0);
+    assert_int_equal(stats_now().largest_free, 0);
+    assert_true(page_audit());
+}
+
+static void a_single_page_has_no_room_for_its_records(void **state)
+{
+    (void)state;
+    page_add_range(ARENA, PAGE_SIZE);
+    page_add_range(ARENA + GIB, 4 * PAGE_SIZE);
+    assert_int_equal(page_alloc(2), 0);
+    assert_int_not_equal(page_alloc(0), 0);
+    assert_true(page_audit());
+}
+
+static void two_mib_cost_one_page_of_records(void **state)
+{
+    (void)state;
+    page_add_range(ARENA, 2 * MIB);
+    assert_int_not_equal(page_alloc(0), 0);
+    assert_int_equal(stats_now().free, 510);
+    assert_int_equal(touched_pages(2 * MIB), 1);
+}
+
+static void start_up_does_not_grow_with_ram(void **state)
+{
+    (void)state;
+    page_add_range(ARENA + PAGE_SIZE, 64 * GIB);
+    assert_int_not_equal(page_alloc(0), 0);
+    assert_int_equal(map_calls, 1);
+    assert_in_range(touched_pages(GIB), 1, 24); /* of 25 pages of records */
+    assert_int_equal(touched_pages(64 * GIB), touched_pages(GIB));
+    assert_true(page_audit());
+    assert_int_equal(stats_now().largest_free, GIB);
+}
+
+static void every_page_is_handed_out_once(void **state)
+{
+    static unsigned char seen[PAGES(3 * GIB)];
+    uint64_t n = 0, expected;
+    phys_addr_t got;
+
+    (void)state;
+    memset(seen, 0, sizeof(seen));
+    map_tables = 2;
+    page_add_range(ARENA + 3 * PAGE_SIZE, 2 * GIB + 5 * PAGE_SIZE);
+    expected = stats_now().total;
+    while ((got = page_alloc(0)) != 0) {
+        assert_int_equal(seen[(got - ARENA) / PAGE_SIZE]++, 0);
+        n++;
+    }
+    /* 25 pages of records for each whole section, 1 for the crumb, and what mapping took. */
+    assert_int_equal(n, expected - 25 - 25 - 1 - 4);
+    assert_int_equal(stats_now().free, 0);
+    assert_true(page_audit());
+    for (got = ARENA; got < ARENA + 3 * GIB; got += PAGE_SIZE) {
+        if (seen[(got - ARENA) / PAGE_SIZE])
+            page_free(got, 0);
+    }
+    assert_int_equal(stats_now().free, n);
+    assert_true(page_audit());
+    assert_true(stats_now().largest_free >= 512 * MIB);
+}
+
+static void a_whole_gib_comes_in_one_block(void **state)
+{
+    phys_addr_t got;
+
+    (void)state;
+    page_add_range(ARENA, 3 * GIB);
+    got = page_alloc(PAGE_ORDER_1G);
+    assert_int_equal(got, ARENA + GIB);
+    assert_int_equal(page_alloc(PAGE_ORDER_1G), ARENA + 2 * GIB);
+    assert_int_equal(page_alloc(PAGE_ORDER_1G), 0);
+    page_free(got, PAGE_ORDER_1G);
+    assert_int_equal(page_alloc(PAGE_ORDER_1G), got);
+    assert_true(page_audit());
+}
+
+static void wrong_frees_panic(void **state)
+{
+    phys_addr_t block, page;
+
+    (void)state;
+    page_add_range(ARENA, 16 * MIB);
+    page_add_range(ARENA + 20 * MIB, 16 * MIB);
+    block = page_alloc(4);
+    page = page_alloc(0);
+    assert_true(PANICS(page_free(block + PAGE_SIZE, 4)));          /* not aligned */
+    assert_true(PANICS(page_free(ARENA + 18 * MIB, 0)));           /* a hole */
+    assert_true(PANICS(page_free(ARENA + 5 * GIB, 0)));            /* no section */
+    assert_true(PANICS(page_free(0, 0)));                          /* nothing */
+    assert_true(PANICS(page_free(ARENA, PAGE_ORDER_1G)));          /* beyond the section */
+    assert_true(PANICS(page_free(ARENA + 8 * MIB, 0)));            /* free as part of a block */
+    assert_true(PANICS(page_free(ALIGN_DOWN(page, 8 * MIB), 11))); /* parts are free */
+    page_free(page, 0);
+    assert_true(PANICS(page_free(page, 0))); /* twice */
+    page_free(block, 4);
+    assert_true(PANICS(page_free(block + 3 * PAGE_SIZE, 0))); /* a part again */
+    assert_true(page_audit());
+}
+
+static void a_block_may_come_back_in_pieces(void **state)
+{
+    uint64_t before;
+    phys_addr_t block;
+
+    (void)state;
+    page_add_range(ARENA, 64 * MIB);
+    page_free(page_alloc(0), 0);
+    before = stats_now().largest_free;
+    block = page_alloc(PAGE_ORDER_2M);
+    page_free_run(block + 3 * PAGE_SIZE, 509);
+    page_free(block + 2 * PAGE_SIZE, 0);
+    page_free_run(block, 2);
+    assert_int_equal(stats_now().largest_free, before);
+    assert_true(page_audit());
+    block = page_alloc_run(21);
+    assert_int_equal(stats_now().free, PAGES(64 * MIB) - 2 - 21);
+    page_free_run(block, 21);
+    assert_int_equal(page_alloc_run(PAGES(2 * GIB)), 0);
+    assert_true(page_audit());
+}
+
+static void the_balloon_takes_from_the_top_in_large_blocks(void **state)
+{
+    phys_addr_t got, last = ARENA + 4 * GIB;
+    unsigned order, i;
+
+    (void)state;
+    page_add_range(ARENA, 4 * GIB);
+    for (i = 0; i < 4 * 256 - 256; i++) {
+        got = page_alloc_top(10, &order);
+        assert_int_equal(order, 10);
+        assert_int_equal(got, last - 4 * MIB);
+        last = got;
+    }
+    page_free_top(got, 10);
+    assert_int_equal(page_alloc_top(10, &order), got);
+    assert_true(page_audit());
+}
+
+static void the_balloon_leaves_the_reserve_and_what_is_promised(void **state)
+{
+    unsigned order, orders[4096];
+    phys_addr_t got, blocks[4096];
+    uint64_t first_free, n = 0;
+
+    (void)state;
+    page_add_range(ARENA, 64 * MIB);
+    page_free(page_alloc(0), 0);
+    first_free = stats_now().free;
+    assert_int_equal(page_promise(1000), 0);
+    while ((got = page_alloc_top(PAGE_ORDER_MAX, &order)) != 0) {
+        blocks[n] = got;
+        orders[n++] = order;
+    }
+    assert_int_equal(stats_now().free, 1000 + pool.reserve);
+    assert_int_equal(stats_now().ballooned, first_free - 1000 - pool.reserve);
+    assert_int_equal(page_promise(1), -ENOMEM);
+    assert_int_not_equal(page_alloc(0), 0);
+    assert_true(page_audit());
+    while (page_available())
+        assert_int_not_equal(page_alloc(0), 0);
+    assert_int_equal(page_alloc(0), 0);
+    for (order = 0; order < 1000; order++)
+        assert_int_not_equal(page_alloc_promised(0), 0);
+    assert_int_equal(stats_now().free, 0);
+    assert_true(PANICS(page_alloc_promised(0)));
+    assert_true(PANICS(page_unpromise(1)));
+    while (n--)
+        page_free_top(blocks[n], orders[n]);
+    assert_int_equal(stats_now().free, first_free - 1000 - pool.reserve);
+    assert_true(page_audit());
+}
+
+static void a_promise_can_be_kept_across_closed_sections(void **state)
+{
+    uint64_t promised;
+
+    (void)state;
+    map_tables = 2;
+    page_add_range(ARENA, 3 * GIB);
+    promised = page_available();
+    promised -= pool.reserve;
+    assert_int_equal(page_promise(promised + 1), -ENOMEM);
+    assert_int_equal(page_promise(promised), 0);
+    while (page_alloc(0)) /* the kernel takes all it may */
+        ;
+    while (promised--)
+        assert_int_not_equal(page_alloc_promised(0), 0);
+    assert_true(page_audit());
+}
+
+static void a_large_promised_block_may_be_refused_but_not_lost(void **state)
+{
+    phys_addr_t pages[1024];
+    unsigned i;
+
+    (void)state;
+    page_add_range(ARENA, 4 * MIB);
+    for (i = 0; (pages[i] = page_alloc(0)) != 0; i++)
+        ;
+    while (i--) {
+        if (i % 2)
+            page_free(pages[i], 0);
+    }
+    assert_int_equal(page_promise(300), 0);
+    assert_int_equal(page_alloc_promised(3), 0);
+    assert_int_equal(stats_now().promised, 300);
+    assert_int_not_equal(page_alloc_promised(0), 0);
+    assert_int_equal(stats_now().promised, 299);
+    page_unpromise(299);
+    assert_true(page_audit());
+}
+
+static void a_section_that_can_not_be_mapped_stays_unused(void **state)
+{
+    (void)state;
+    page_add_range(ARENA, 3 * GIB);
+    page_free(page_alloc(0), 0);
+    maps_refused = 1;
+    assert_int_equal(page_alloc(PAGE_ORDER_1G), ARENA + 2 * GIB);
+    assert_int_equal(stats_now().total, PAGES(2 * GIB));
+    assert_true(page_audit());
+}
+
+static void the_watcher_hears_once_when_there_is_enough_again(void **state)
+{
+    struct event event;
+    phys_addr_t block;
+
+    (void)state;
+    page_add_range(ARENA, 4 * MIB);
+    block = page_alloc(8);
+    while (page_available())
+        page_alloc(0);
+    page_watch(100, &event);
+    assert_null(signalled);
+    page_free(block, 6);
+    page_free(block + 64 * PAGE_SIZE, 6);
+    assert_null(signalled); /* 128 less the reserve of 32 */
+    page_free(block + 128 * PAGE_SIZE, 2);
+    assert_ptr_equal(signalled, &event);
+    signalled = NULL;
+    page_free(block + 132 * PAGE_SIZE, 2);
+    assert_null(signalled);
+    page_watch(1, &event); /* it is here already */
+    assert_ptr_equal(signalled, &event);
+}
+
+/* Random traffic against one byte a page. */
+
+#define MODEL_BLOCKS 4096
+
+static struct {
+    phys_addr_t start;
+    unsigned order;
+} held[MODEL_BLOCKS];
+
+static unsigned char owned[PAGES(4 * GIB)];
+
+static uint64_t model_take(phys_addr_t start, unsigned order)
+{
+    uint64_t i, first = (start - ARENA) / PAGE_SIZE;
+
+    assert_true(IS_ALIGNED(start, PAGE_BYTES(order)));
+    for (i = 0; i < BIT(order); i++)
+        assert_int_equal(owned[first + i]++, 0);
+    return BIT(order);
+}
+
+static void random_traffic(uint64_t bytes, unsigned max_order, unsigned rounds,
+                           unsigned audit_every)
+{
+    unsigned n = 0, i, order;
+    uint64_t out = 0, first_free;
+
+    srandom(rounds);
+    memset(owned, 0, sizeof(owned));
+    memset(held, 0, sizeof(held));
+    page_add_range(ARENA + 7 * PAGE_SIZE, bytes / 2);
+    page_add_range(ARENA + 11 * PAGE_SIZE + bytes / 2, bytes / 2); /* behind a hole */
+    page_free(page_alloc(max_order), max_order);
+    first_free = stats_now().free;
+    for (i = 0; i < rounds; i++) {
+        unsigned wanted = (unsigned)random() % (max_order + 1);
+        bool grow = random() % 1000 < (i / 2000 % 2 ? 400 : 600);
+
+        if (grow && n < MODEL_BLOCKS) {
+            phys_addr_t got =
+                random() % 4 ? page_alloc(order = wanted) : page_alloc_top(wanted, &order);
+
+            if (got) {
+                held[n].start = got;
+                held[n++].order = order;
+                out += model_take(got, order);
+            }
+        } else if (n) {
+            unsigned victim = (unsigned)random() % n;
+            uint64_t first = (held[victim].start - ARENA) / PAGE_SIZE;
+
+            memset(&owned[first], 0, BIT(held[victim].order));
+            out -= BIT(held[victim].order);
+            page_free(held[victim].start, held[victim].order);
+            held[victim] = held[--n];
+        }
+        if (i % audit_every == 0)
+            assert_true(page_audit());
+    }
+    while (n--)
+        page_free(held[n].start, held[n].order);
+    assert_true(page_audit());
+    assert_true(first_free - stats_now().free <= 3 * 25);
+    (void)out;
+}
+
+static void random_traffic_in_a_small_section_keeps_the_records_true(void **state)
+{
+    (void)state;
+    random_traffic(16 * MIB, 7, 20000, 1);
+}
+
+static void random_traffic_over_several_sections_keeps_the_records_true(void **state)
+{
+    (void)state;
+    random_traffic(3 * GIB, 17, 20000, 101);
+}
+
+#define FRESH(test) cmocka_unit_test_setup(test, fresh)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FRESH(partial_pages_and_page_zero_are_left_out),
+        FRESH(ranges_that_overlap_count_once_in_any_order),
+        FRESH(a_piece_too_many_is_refused_and_stays_unused),
+        FRESH(an_excluded_range_is_never_handed_out),
+        FRESH(no_memory_at_all_gives_nothing),
+        FRESH(a_single_page_has_no_room_for_its_records),
+        FRESH(two_mib_cost_one_page_of_records),
+        FRESH(start_up_does_not_grow_with_ram),
+        FRESH(every_page_is_handed_out_once),
+        FRESH(a_whole_gib_comes_in_one_block),
+        FRESH(wrong_frees_panic),
+        FRESH(a_block_may_come_back_in_pieces),
+        FRESH(the_balloon_takes_from_the_top_in_large_blocks),
+        FRESH(the_balloon_leaves_the_reserve_and_what_is_promised),
+        FRESH(a_promise_can_be_kept_across_closed_sections),
+        FRESH(a_large_promised_block_may_be_refused_but_not_lost),
+        FRESH(a_section_that_can_not_be_mapped_stays_unused),
+        FRESH(the_watcher_hears_once_when_there_is_enough_again),
+        FRESH(random_traffic_in_a_small_section_keeps_the_records_true),
+        FRESH(random_traffic_over_several_sections_keeps_the_records_true),
+    };
+
+    mmap((void *)ARENA, ARENA_BYTES, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,893 @@
+/* SPDX-License-Identifier: MIT */
+/* PCI against configuration spaces that behave, and ones that do not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drivers/pci/pci.h"
+#include "lib/base/errno.h"
+#include "tests/host/alloc.h"
+#include "tests/host/fake_pci.h"
+#include "tests/host/log.h"
+#include "tests/host/mmio.h"
+
+#define MMIO_START UINT64_C(0xfe000000)
+#define MMIO_BYTES 0x10000
+
+static struct fake_pci *fake;
+static uint8_t *registers; /* behind MMIO_START */
+
+static int probe_result;
+static unsigned probes, removes;
+static uint16_t command_in_probe;
+
+static int probe(struct pci_device *device)
+{
+    probes++;
+    command_in_probe = device->command;
+    return probe_result;
+}
+
+static void remove_device(struct pci_device *device)
+{
+    (void)device;
+    removes++;
+}
+
+static const struct pci_match matches[] = { { 0x1234, 0x0010, 0x001f }, { 0x5678, 1, 1 } };
+
+static const struct pci_driver driver LINKER_SET(pci_drivers) = {
+    .name = "test", .matches = matches, .n_matches = 2, .probe = probe, .remove = remove_device
+};
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake = fake_pci_host(0, 255);
+    registers = aligned_alloc(4096, MMIO_BYTES);
+    memset(registers, 0, MMIO_BYTES);
+    host_mmio_start = MMIO_START;
+    host_mmio_bytes = MMIO_BYTES;
+    host_mmio_memory = registers;
+    host_log_clear();
+    pci_config_accesses = 0;
+    probe_result = 0;
+    probes = removes = 0;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    pci_forget();
+    free(registers);
+    host_allocs_until_failure = -1;
+    if (fake->violation)
+        fail_msg("%s", fake->violation);
+    return 0;
+}
+
+static int scan(void)
+{
+    assert_int_equal(pci_add_host(&fake->host), 0);
+    return pci_scan();
+}
+
+/* The only function there is, at 00:03.0. */
+static struct fake_function *one_function(void)
+{
+    return fake_pci_function(fake, 0, 3, 0, 0x1af4, 0x1041);
+}
+
+static struct pci_device *found(void)
+{
+    assert_int_equal(scan(), 1);
+    return pci_next(NULL);
+}
+
+static bool logged(const char *text)
+{
+    return strstr(host_log_text(), text) != NULL;
+}
+
+/* ---- enumeration */
+
+static void scan_of_an_empty_bus_finds_nothing_with_one_access_a_slot(void **state)
+{
+    (void)state;
+    assert_int_equal(scan(), 0);
+    assert_null(pci_next(NULL));
+    assert_int_equal(pci_config_accesses, 32);
+    assert_string_equal(host_log_text(), "");
+}
+
+static void scan_without_any_host_finds_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(pci_scan(), 0);
+    assert_int_equal(pci_config_accesses, 0);
+}
+
+static void scan_reads_two_registers_of_a_device_with_one_function(void **state)
+{
+    (void)state;
+    one_function();
+    assert_int_equal(scan(), 1);
+    assert_int_equal(pci_config_accesses, 33);
+}
+
+static void scan_finds_further_functions_only_where_the_header_says_so(void **state)
+{
+    struct fake_function *multi = fake_pci_function(fake, 0, 1, 0, 0x8086, 1);
+
+    (void)state;
+    multi->space[PCI_HEADER] = PCI_HEADER_MULTI;
+    fake_pci_function(fake, 0, 1, 3, 0x8086, 2);
+    fake_pci_function(fake, 0, 1, 7, 0x8086, 3);
+    fake_pci_function(fake, 0, 2, 0, 0x8086, 4);
+    fake_pci_function(fake, 0, 2, 1, 0x8086, 5); /* hidden: function 0 has one function */
+    fake_pci_function(fake, 0, 5, 1, 0x8086, 6); /* hidden: there is no function 0 */
+    assert_int_equal(scan(), 4);
+}
+
+static void scan_takes_a_vendor_of_zeros_or_ones_for_nobody(void **state)
+{
+    (void)state;
+    fake_pci_function(fake, 0, 1, 0, 0xffff, 0x1234);
+    fake_pci_function(fake, 0, 2, 0, 0x0000, 0x1234);
+    assert_int_equal(scan(), 0);
+}
+
+static void scan_follows_bridges_behind_bridges(void **state)
+{
+    (void)state;
+    fake_pci_bridge(fake, 0, 1, 1, 3);
+    fake_pci_bridge(fake, 1, 0, 2, 2);
+    fake_pci_bridge(fake, 1, 1, 3, 3);
+    fake_pci_function(fake, 2, 31, 0, 0x1234, 1);
+    fake_pci_function(fake, 3, 0, 0, 0x1234, 2);
+    fake_pci_function(fake, 9, 0, 0, 0x1234, 3); /* no bridge leads there */
+    assert_int_equal(scan(), 5);
+}
+
+static void scan_finds_64_devices_behind_8_bridges(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) {
+        fake_pci_bridge(fake, 0, i, i + 1, i + 1);
+        for (unsigned j = 0; j < 8; j++)
+            fake_pci_function(fake, i + 1, j, 0, 0x1234, 0x0010);
+    }
+    assert_int_equal(scan(), 72);
+    assert_int_equal(probes, 64);
+}
+
+static void scan_looks_at_one_slot_behind_a_pci_express_port(void **state)
+{
+    struct fake_function *port = fake_pci_bridge(fake, 0, 1, 1, 1);
+    unsigned at = fake_pci_capability(port, PCI_CAP_EXPRESS, 20);
+
+    (void)state;
+    fake_put16(port, at + PCI_EXPRESS_FLAGS, PCI_EXPRESS_ROOT_PORT << 4 | 2);
+    fake_pci_function(fake, 1, 0, 0, 0x1234, 1);
+    assert_int_equal(scan(), 2);
+    assert_true(pci_config_accesses < 32 + 10);
+}
+
+static void scan_does_not_follow_a_bridge_to_its_own_or_an_earlier_bus(void **state)
+{
+    (void)state;
+    fake_pci_bridge(fake, 0, 1, 5, 5);
+    fake_pci_bridge(fake, 5, 0, 5, 5);
+    fake_pci_bridge(fake, 5, 1, 0, 255);
+    fake_pci_bridge(fake, 5, 2, 2, 9);
+    assert_int_equal(scan(), 4);
+    assert_true(logged("0000:05:00.0: bridge to impossible buses"));
+    assert_true(logged("0000:05:02.0: bridge to impossible buses"));
+}
+
+static void scan_visits_a_bus_that_two_bridges_claim_once(void **state)
+{
+    (void)state;
+    fake_pci_bridge(fake, 0, 1, 1, 1);
+    fake_pci_bridge(fake, 0, 2, 1, 1);
+    fake_pci_function(fake, 1, 0, 0, 0x1234, 0x10);
+    assert_int_equal(scan(), 3);
+    assert_int_equal(probes, 1);
+    assert_true(logged("0000:00:02.0: bridge to impossible buses 1 to 1"));
+}
+
+static void scan_does_not_leave_the_buses_of_the_host(void **state)
+{
+    (void)state;
+    fake->host.bus_last = 3;
+    fake_pci_bridge(fake, 0, 1, 4, 4);
+    fake_pci_bridge(fake, 0, 2, 3, 2); /* upside down */
+    fake_pci_function(fake, 4, 0, 0, 0x1234, 1);
+    assert_int_equal(scan(), 2);
+    assert_true(logged("0000:00:01.0: bridge to impossible buses 4 to 4"));
+    assert_true(logged("0000:00:02.0: bridge to impossible buses 3 to 2"));
+}
+
+static void scan_goes_down_a_chain_of_255_bridges(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 255; i++)
+        fake_pci_bridge(fake, i, 0, i + 1, 255);
+    assert_int_equal(scan(), 255);
+}
+
+static void scan_keeps_a_device_with_an_unknown_header_but_not_its_registers(void **state)
+{
+    struct fake_function *function = one_function();
+    struct pci_bar bar;
+
+    (void)state;
+    function->space[PCI_HEADER] = 0x7f;
+    fake_put16(function, PCI_STATUS, PCI_STATUS_CAP_LIST);
+    function->space[PCI_CAP_FIRST] = 0x40;
+    assert_int_equal(pci_bar(found(), 0, &bar), -EINVAL);
+    assert_int_equal(pci_capability(pci_next(NULL), 0, 0), 0);
+}
+
+static void scan_ends_when_memory_does(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++)
+        fake_pci_function(fake, 0, i, 0, 0x1234, 0x10);
+    host_allocs_until_failure = 2;
+    assert_int_equal(scan(), 2);
+    assert_int_equal(probes, 2);
+}
+
+static void hosts_may_not_share_buses_of_a_segment(void **state)
+{
+    struct pci_host same = { .bus_first = 255, .bus_last = 255 };
+    struct pci_host other = { .segment = 1, .bus_first = 0, .bus_last = 255 };
+    struct pci_host upside_down = { .segment = 2, .bus_first = 2, .bus_last = 1 };
+
+    (void)state;
+    assert_int_equal(pci_add_host(&fake->host), 0);
+    assert_int_equal(pci_add_host(&same), -EEXIST);
+    assert_int_equal(pci_add_host(&other), 0);
+    assert_int_equal(pci_add_host(&upside_down), -EINVAL);
+}
+
+/* ---- drivers */
+
+static void a_driver_gets_what_it_matches_with_bus_mastering_on_and_intx_off(void **state)
+{
+    struct fake_function *mine = fake_pci_function(fake, 0, 1, 0, 0x1234, 0x001f);
+
+    (void)state;
+    fake_pci_function(fake, 0, 2, 0, 0x1234, 0x0020);
+    fake_pci_function(fake, 0, 3, 0, 0x5678, 1);
+    assert_int_equal(scan(), 3);
+    assert_int_equal(probes, 2);
+    assert_true(command_in_probe & PCI_COMMAND_MASTER);
+    assert_true(fake_get16(mine, PCI_COMMAND) & PCI_COMMAND_MASTER);
+    assert_true(fake_get16(mine, PCI_COMMAND) & PCI_COMMAND_INTX_OFF);
+    assert_ptr_equal(pci_next(NULL)->driver, &driver);
+    pci_release(pci_next(NULL));
+    assert_int_equal(removes, 1);
+    assert_false(fake_get16(mine, PCI_COMMAND) & PCI_COMMAND_MASTER);
+    pci_release(pci_next(NULL));
+    assert_int_equal(removes, 1);
+}
+
+static void a_driver_that_fails_leaves_bus_mastering_off(void **state)
+{
+    struct fake_function *mine = fake_pci_function(fake, 0, 1, 0, 0x1234, 0x0010);
+
+    (void)state;
+    probe_result = -EIO;
+    assert_int_equal(scan(), 1);
+    assert_false(fake_get16(mine, PCI_COMMAND) & PCI_COMMAND_MASTER);
+    assert_null(pci_next(NULL)->driver);
+    assert_true(logged("test could not take it"));
+}
+
+static void a_driver_that_declines_is_not_reported(void **state)
+{
+    (void)state;
+    fake_pci_function(fake, 0, 1, 0, 0x1234, 0x0010);
+    probe_result = -ENODEV;
+    assert_int_equal(scan(), 1);
+    assert_null(pci_next(NULL)->driver);
+    assert_string_equal(host_log_text(), "");
+}
+
+/* ---- capabilities */
+
+static void capabilities_are_found_in_order_and_read_once(void **state)
+{
+    struct fake_function *function = one_function();
+    unsigned a = fake_pci_capability(function, PCI_CAP_VENDOR, 16);
+    unsigned b = fake_pci_capability(function, PCI_CAP_MSIX, 12);
+    unsigned c = fake_pci_capability(function, PCI_CAP_VENDOR, 20);
+    struct pci_device *device = found();
+    uint64_t accesses;
+
+    (void)state;
+    assert_int_equal(pci_capability(device, PCI_CAP_VENDOR, 0), a);
+    assert_int_equal(pci_capability(device, PCI_CAP_VENDOR, a), c);
+    assert_int_equal(pci_capability(device, PCI_CAP_VENDOR, c), 0);
+    accesses = pci_config_accesses;
+    assert_int_equal(pci_capability(device, PCI_CAP_MSIX, 0), b);
+    assert_int_equal(pci_capability(device, PCI_CAP_PM, 0), 0);
+    assert_int_equal(pci_config_accesses, accesses);
+}
+
+static void capabilities_are_not_looked_for_without_the_status_bit(void **state)
+{
+    struct fake_function *function = one_function();
+
+    (void)state;
+    fake_pci_capability(function, PCI_CAP_VENDOR, 16);
+    fake_put16(function, PCI_STATUS, 0);
+    assert_int_equal(pci_capability(found(), PCI_CAP_VENDOR, 0), 0);
+}
+
+static void a_capability_that_points_to_itself_ends_the_chain(void **state)
+{
+    struct fake_function *function = one_function();
+    unsigned at = fake_pci_capability(function, PCI_CAP_VENDOR, 16);
+
+    (void)state;
+    function->space[at + PCI_CAP_NEXT] = (uint8_t)at;
+    assert_int_equal(pci_capability(found(), PCI_CAP_VENDOR, 0), at);
+    assert_int_equal(pci_capability(pci_next(NULL), PCI_CAP_VENDOR, at), 0);
+    assert_true(logged("the list of capabilities is broken"));
+}
+
+static void capabilities_in_a_circle_are_found_once(void **state)
+{
+    struct fake_function *function = one_function();
+    unsigned first = fake_pci_capability(function, PCI_CAP_VENDOR, 16);
+    unsigned at = first, seen = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++)
+        at = fake_pci_capability(function, PCI_CAP_VENDOR, 16);
+    function->space[at + PCI_CAP_NEXT] = (uint8_t)first;
+    found();
+    for (at = 0; (at = pci_capability(pci_next(NULL), PCI_CAP_VENDOR, at));)
+        seen++;
+    assert_int_equal(seen, 6);
+}
+
+static void capabilities_that_fill_the_space_are_all_found(void **state)
+{
+    struct fake_function *function = one_function();
+    unsigned at, seen = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < PCI_CAPABILITIES; i++)
+        fake_pci_capability(function, PCI_CAP_VENDOR, 4);
+    found();
+    for (at = 0; (at = pci_capability(pci_next(NULL), PCI_CAP_VENDOR, at));)
+        seen++;
+    assert_int_equal(seen, PCI_CAPABILITIES);
+    assert_string_equal(host_log_text(), "");
+}
+
+static void a_capability_pointer_into_the_header_ends_the_chain(void **state)
+{
+    struct fake_function *function = one_function();
+    unsigned at = fake_pci_capability(function, PCI_CAP_MSIX, 16);
+
+    (void)state;
+    function->space[at + PCI_CAP_NEXT] = 0x3c;
+    assert_int_equal(pci_capability(found(), PCI_CAP_MSIX, 0), at);
+    assert_true(logged("broken at offset 0x3c"));
+}
+
+static void the_reserved_bits_of_a_capability_pointer_are_ignored(void **state)
+{
+    struct fake_function *function = one_function();
+    unsigned at = fake_pci_capability(function, PCI_CAP_MSIX, 16);
+
+    (void)state;
+    function->space[PCI_CAP_FIRST] |= 3;
+    assert_int_equal(pci_capability(found(), PCI_CAP_MSIX, 0), at);
+}
+
+static void a_function_that_reads_as_ones_has_no_capabilities_and_no_bars(void **state)
+{
+    struct pci_bar bar;
+
+    (void)state;
+    one_function()->all_ones = true;
+    found();
+    assert_int_equal(pci_capability(pci_next(NULL), 0xff, 0), 0);
+    assert_true(pci_bar(pci_next(NULL), 0, &bar) < 0);
+}
+
+static void a_register_beyond_the_space_reads_as_ones(void **state)
+{
+    (void)state;
+    one_function();
+    assert_int_equal(pci_read32(found(), 254), UINT32_MAX);
+    assert_int_equal(pci_read8(pci_next(NULL), 256), 0xff);
+    pci_write32(pci_next(NULL), 256, 0);
+}
+
+/* ---- BARs */
+
+static void bars_of_all_kinds_are_sized(void **state)
+{
+    struct fake_function *function = one_function();
+    struct pci_device *device;
+    struct pci_bar bar;
+
+    (void)state;
+    fake_pci_bar(function, 0, PCI_BAR_IO, 32, 0xc000);
+    fake_pci_bar(function, 1, PCI_BAR_MEMORY32, 4096, 0xfe001000);
+    fake_pci_bar(function, 4, PCI_BAR_MEMORY64, UINT64_C(1) << 40, UINT64_C(1) << 45);
+    device = found();
+    assert_int_equal(pci_bar(device, 4, &bar), 0);
+    assert_int_equal(bar.kind, PCI_BAR_MEMORY64);
+    assert_int_equal(bar.bytes, UINT64_C(1) << 40);
+    assert_int_equal(bar.address, UINT64_C(1) << 45);
+    assert_int_equal(pci_bar(device, 0, &bar), 0);
+    assert_int_equal(bar.kind, PCI_BAR_IO);
+    assert_int_equal(bar.bytes, 32);
+    assert_int_equal(bar.address, 0xc000);
+    assert_int_equal(pci_bar(device, 1, &bar), 0);
+    assert_int_equal(bar.kind, PCI_BAR_MEMORY32);
+    assert_int_equal(bar.bytes, 4096);
+    assert_int_equal(pci_bar(device, 2, &bar), -ENOENT);
+    assert_int_equal(pci_bar(device, 6, &bar), -EINVAL);
+    assert_int_equal(pci_bar(device, UINT32_MAX, &bar), -EINVAL);
+}
+
+static void the_upper_half_of_a_bar_is_none_of_its_own(void **state)
+{
+    struct fake_function *function = one_function();
+    struct pci_bar bar;
+
+    (void)state;
+    fake_pci_bar(function, 2, PCI_BAR_MEMORY64, 4096, UINT64_C(0xfe00000000));
+    assert_int_equal(pci_bar(found(), 3, &bar), -ENOENT);
+    assert_int_equal(pci_bar(pci_next(NULL), 2, &bar), 0);
+    assert_int_equal(pci_bar(pci_next(NULL), 3, &bar), -ENOENT);
+}
+
+static void sizing_leaves_the_registers_as_they_were_and_happens_once(void **state)
+{
+    struct fake_function *function = one_function();
+    uint8_t before[256];
+    uint64_t accesses;
+    struct pci_bar bar;
+
+    (void)state;
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY64, 0x4000, UINT64_C(0x80fe000000));
+    memcpy(before, function->space, sizeof(before));
+    assert_int_equal(pci_bar(found(), 0, &bar), 0);
+    assert_memory_equal(function->space, before, sizeof(before));
+    accesses = pci_config_accesses;
+    assert_int_equal(pci_bar(pci_next(NULL), 0, &bar), 0);
+    assert_int_equal(pci_config_accesses, accesses);
+}
+
+static void a_64_bit_bar_in_the_last_register_is_nonsense(void **state)
+{
+    struct fake_function *function = one_function();
+    struct pci_bar bar;
+
+    (void)state;
+    fake_pci_bar(function, 5, PCI_BAR_MEMORY32, 4096, 0xfe000000);
+    function->space[PCI_BAR0 + 20] |= PCI_BAR_TYPE_64;
+    assert_int_equal(pci_bar(found(), 5, &bar), -EIO);
+    assert_int_equal(pci_bar(pci_next(NULL), 5, &bar), -EIO);
+    assert_true(logged("BAR 5 answers nonsense"));
+}
+
+static void a_bar_of_a_reserved_type_is_nonsense(void **state)
+{
+    struct fake_function *function = one_function();
+    struct pci_bar bar;
+
+    (void)state;
+    fake_put32(function, PCI_BAR0, 0xfe000006);
+    assert_int_equal(pci_bar(found(), 0, &bar), -EIO);
+}
+
+static void a_bar_whose_size_is_no_power_of_two_is_nonsense(void **state)
+{
+    struct fake_function *function = one_function();
+    struct pci_bar bar;
+
+    (void)state;
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY32, 4096, 0xfe000000);
+    function->bar_bytes[0] = 0x5001; /* decodes bits 12 and 14 but not 13 */
+    assert_int_equal(pci_bar(found(), 0, &bar), -EIO);
+}
+
+static void a_bridge_has_two_bars(void **state)
+{
+    struct pci_bar bar;
+
+    (void)state;
+    fake_pci_bar(fake_pci_bridge(fake, 0, 1, 1, 1), 0, PCI_BAR_MEMORY32, 4096, 0xfe000000);
+    assert_int_equal(scan(), 1);
+    assert_int_equal(pci_bar(pci_next(NULL), 0, &bar), 0);
+    assert_int_equal(pci_bar(pci_next(NULL), 1, &bar), -ENOENT);
+    assert_int_equal(pci_bar(pci_next(NULL), 2, &bar), -EINVAL);
+}
+
+static void map_reaches_exactly_what_lies_inside_the_bar(void **state)
+{
+    struct fake_function *function = one_function();
+    struct pci_device *device;
+    volatile void *at;
+
+    (void)state;
+    fake_pci_bar(function, 1, PCI_BAR_MEMORY32, 4096, MMIO_START);
+    fake_put16(function, PCI_COMMAND, 0);
+    device = found();
+    assert_int_equal(pci_map(device, 1, 16, 4080, &at), 0);
+    assert_ptr_equal(at, registers + 16);
+    assert_true(fake_get16(function, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+    assert_int_equal(pci_map(device, 1, 4096, 1, &at), -ERANGE);
+    assert_int_equal(pci_map(device, 1, 0, 4097, &at), -ERANGE);
+    assert_int_equal(pci_map(device, 1, 0, 0, &at), -ERANGE);
+    assert_int_equal(pci_map(device, 1, UINT64_MAX, 2, &at), -ERANGE);
+    assert_int_equal(pci_map(device, 1, 2, UINT64_MAX, &at), -ERANGE);
+    assert_int_equal(pci_map(device, 2, 0, 1, &at), -ENOENT);
+}
+
+static void map_refuses_ports_and_addresses_that_are_missing_or_out_of_reach(void **state)
+{
+    struct fake_function *function = one_function();
+    struct pci_device *device;
+    volatile void *at;
+
+    (void)state;
+    fake_pci_bar(function, 0, PCI_BAR_IO, 32, 0xc000);
+    fake_pci_bar(function, 1, PCI_BAR_MEMORY32, 4096, 0);
+    fake_pci_bar(function, 2, PCI_BAR_MEMORY32, 4096, 0x1000);
+    device = found();
+    assert_int_equal(pci_map(device, 0, 0, 4, &at), -EINVAL);
+    assert_int_equal(pci_map(device, 1, 0, 4, &at), -ENXIO);
+    assert_true(logged("BAR 1 has no address"));
+    assert_int_equal(pci_map(device, 2, 0, 4, &at), -ENXIO);
+    assert_true(logged("BAR 2 lies where no device can be"));
+}
+
+/* ---- placing BARs that nobody has placed */
+
+static phys_addr_t window_start;
+static uint64_t window_bytes;
+static unsigned window_asked;
+
+static bool find_window(phys_addr_t *start, uint64_t *bytes)
+{
+    window_asked++;
+    *start = window_start;
+    *bytes = window_bytes;
+    return window_bytes > 0;
+}
+
+static void use_window(phys_addr_t start, uint64_t bytes)
+{
+    window_start = start;
+    window_bytes = bytes;
+    window_asked = 0;
+    pci_find_window = find_window;
+}
+
+static void bars_without_an_address_get_one_each_above_what_is_in_use(void **state)
+{
+    struct fake_function *a = fake_pci_function(fake, 0, 1, 0, 0x1af4, 1);
+    struct fake_function *b = fake_pci_function(fake, 0, 2, 0, 0x1af4, 2);
+    struct pci_device *first, *second;
+    volatile void *at;
+    struct pci_bar bar;
+
+    (void)state;
+    use_window(MMIO_START, MMIO_BYTES);
+    fake_pci_bar(a, 0, PCI_BAR_MEMORY32, 0x1000, 0);
+    fake_pci_bar(a, 4, PCI_BAR_MEMORY64, 0x4000, 0);
+    fake_pci_bar(b, 0, PCI_BAR_MEMORY32, 0x1000, MMIO_START + 0x2000);
+    assert_int_equal(scan(), 2);
+    first = pci_next(NULL);
+    second = pci_next(first);
+    assert_int_equal(pci_map(first, 0, 0, 4, &at), 0);
+    assert_int_equal(pci_map(first, 4, 8, 4, &at), 0);
+    assert_ptr_equal(at, registers + 0x4008);
+    assert_int_equal(pci_map(second, 0, 0, 4, &at), 0);
+    assert_int_equal(pci_bar(first, 0, &bar), 0);
+    assert_int_equal(bar.address, MMIO_START + 0x3000);
+    assert_int_equal(pci_bar(first, 4, &bar), 0);
+    assert_int_equal(bar.address, MMIO_START + 0x4000);
+    assert_int_equal(pci_read32(first, PCI_BAR0 + 16), (MMIO_START + 0x4000) | PCI_BAR_TYPE_64);
+    assert_int_equal(window_asked, 1);
+    pci_find_window = NULL;
+}
+
+static void a_window_that_is_too_small_or_missing_places_nothing(void **state)
+{
+    struct fake_function *function = one_function();
+    volatile void *at;
+
+    (void)state;
+    use_window(MMIO_START, 0);
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY32, 0x2000, 0);
+    assert_int_equal(pci_map(found(), 0, 0, 4, &at), -ENXIO);
+    assert_int_equal(pci_map(pci_next(NULL), 0, 0, 4, &at), -ENXIO);
+    assert_int_equal(window_asked, 1);
+    pci_forget();
+
+    use_window(MMIO_START + 0x1000, 0x2000); /* large enough, but for its alignment */
+    assert_int_equal(pci_map(found(), 0, 0, 4, &at), -ENXIO);
+    pci_forget();
+
+    use_window(UINT64_C(0x100000000), 0x10000); /* out of reach of 32 bits */
+    assert_int_equal(pci_map(found(), 0, 0, 4, &at), -ENXIO);
+    pci_find_window = NULL;
+}
+
+static void a_bar_as_large_as_can_be_does_not_overflow_the_window(void **state)
+{
+    struct fake_function *function = one_function();
+    struct pci_bar bar;
+    volatile void *at;
+
+    (void)state;
+    use_window(MMIO_START, MMIO_BYTES);
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY64, UINT64_C(1) << 63, 0);
+    assert_int_equal(pci_map(found(), 0, 0, 4, &at), -ENXIO);
+    assert_int_equal(pci_next(NULL)->bar[0].address, 0);
+    pci_forget();
+    use_window((UINT64_C(1) << 63) + 0x1000, 0x10000);
+    assert_int_equal(pci_bar(found(), 0, &bar), 0);
+    assert_int_equal(pci_place_bar(pci_next(NULL), 0), -ENOSPC);
+    pci_find_window = NULL;
+}
+
+static void nothing_is_placed_behind_a_bridge_or_into_its_window(void **state)
+{
+    struct fake_function *bridge = fake_pci_bridge(fake, 0, 1, 1, 1);
+    struct fake_function *behind = fake_pci_function(fake, 1, 0, 0, 0x1af4, 1);
+    struct fake_function *beside = fake_pci_function(fake, 0, 2, 0, 0x1af4, 1);
+    struct pci_device *device = NULL;
+    volatile void *at;
+    struct pci_bar bar;
+
+    (void)state;
+    use_window(MMIO_START, 4 * MIB);
+    fake_put32(bridge, PCI_BRIDGE_MEMORY, 0xfe10fe00); /* 0xfe000000 to 0xfe1fffff */
+    fake_pci_bar(behind, 0, PCI_BAR_MEMORY32, 0x1000, 0);
+    fake_pci_bar(beside, 0, PCI_BAR_MEMORY32, 0x1000, 0);
+    assert_int_equal(scan(), 3);
+    while ((device = pci_next(device))) {
+        if (device->at.bus == 1) {
+            assert_int_equal(pci_map(device, 0, 0, 4, &at), -ENXIO);
+            assert_int_equal(device->bar[0].address, 0);
+        }
+        if (device->at.device == 2) {
+            pci_map(device, 0, 0, 4, &at);
+            assert_int_equal(pci_bar(device, 0, &bar), 0);
+            assert_int_equal(bar.address, 0xfe200000);
+        }
+    }
+    pci_find_window = NULL;
+}
+
+/* ---- MSI-X */
+
+static uint32_t entry_word(unsigned entry, unsigned offset)
+{
+    uint32_t word;
+
+    memcpy(&word, registers + 0x800 + entry * PCI_MSIX_ENTRY_BYTES + offset, 4);
+    return word;
+}
+
+static struct fake_function *function_with_msix(unsigned vectors, unsigned *at)
+{
+    struct fake_function *function = one_function();
+
+    fake_pci_bar(function, 1, PCI_BAR_MEMORY32, MMIO_BYTES, MMIO_START);
+    *at = fake_pci_msix(function, vectors, 1, 0x800, 0);
+    return function;
+}
+
+static void msix_masks_all_vectors_and_opens_the_one_that_is_set(void **state)
+{
+    unsigned at;
+    struct fake_function *function = function_with_msix(3, &at);
+    struct pci_device *device = found();
+
+    (void)state;
+    assert_int_equal(pci_msix_start(device), 3);
+    assert_int_equal(fake_get16(function, at + PCI_MSIX_CONTROL), PCI_MSIX_ENABLE | 2);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(entry_word(i, PCI_MSIX_ENTRY_CONTROL), PCI_MSIX_ENTRY_MASKED);
+    assert_int_equal(entry_word(3, PCI_MSIX_ENTRY_CONTROL), 0); /* not the table's */
+
+    pci_msix_set(device, 1, (struct irq_message){ UINT64_C(0x1fee01000), 0x41 });
+    assert_int_equal(entry_word(1, PCI_MSIX_ENTRY_ADDRESS), 0xfee01000);
+    assert_int_equal(entry_word(1, PCI_MSIX_ENTRY_UPPER), 1);
+    assert_int_equal(entry_word(1, PCI_MSIX_ENTRY_MESSAGE), 0x41);
+    assert_int_equal(entry_word(1, PCI_MSIX_ENTRY_CONTROL), 0);
+    assert_int_equal(entry_word(0, PCI_MSIX_ENTRY_CONTROL), PCI_MSIX_ENTRY_MASKED);
+
+    pci_msix_stop(device);
+    assert_int_equal(entry_word(1, PCI_MSIX_ENTRY_CONTROL), PCI_MSIX_ENTRY_MASKED);
+    assert_false(fake_get16(function, at + PCI_MSIX_CONTROL) & PCI_MSIX_ENABLE);
+}
+
+static void msix_has_1_to_2048_vectors(void **state)
+{
+    unsigned at;
+    struct fake_function *function = function_with_msix(2048, &at);
+
+    (void)state;
+    fake_put32(function, at + PCI_MSIX_PENDING, 0x8800 | 1);
+    assert_int_equal(pci_msix_start(found()), 2048);
+    pci_msix_stop(pci_next(NULL));
+    fake_put16(function, at + PCI_MSIX_CONTROL, 0);
+    assert_int_equal(pci_msix_start(pci_next(NULL)), 1);
+}
+
+static void msix_is_not_there_without_its_capability(void **state)
+{
+    (void)state;
+    one_function();
+    assert_int_equal(pci_msix_start(found()), -ENODEV);
+}
+
+static void msix_refuses_a_table_beyond_its_bar(void **state)
+{
+    unsigned at;
+    struct fake_function *function = function_with_msix(2, &at);
+
+    (void)state;
+    fake_put32(function, at + PCI_MSIX_TABLE, (MMIO_BYTES - 24) | 1);
+    assert_int_equal(pci_msix_start(found()), -ERANGE);
+    fake_put32(function, at + PCI_MSIX_TABLE, 0xfffffff8 | 1);
+    assert_int_equal(pci_msix_start(pci_next(NULL)), -ERANGE);
+    assert_false(fake_get16(function, at + PCI_MSIX_CONTROL) & PCI_MSIX_ENABLE);
+}
+
+static void msix_refuses_pending_bits_beyond_their_bar_or_in_the_table(void **state)
+{
+    unsigned at;
+    struct fake_function *function = function_with_msix(2, &at);
+
+    (void)state;
+    fake_put32(function, at + PCI_MSIX_PENDING, MMIO_BYTES | 1);
+    assert_int_equal(pci_msix_start(found()), -ERANGE);
+    fake_put32(function, at + PCI_MSIX_PENDING, 0x810 | 1);
+    assert_int_equal(pci_msix_start(pci_next(NULL)), -EIO);
+}
+
+static void msix_refuses_a_bar_that_is_not_there(void **state)
+{
+    unsigned at;
+    struct fake_function *function = function_with_msix(2, &at);
+
+    (void)state;
+    fake_put32(function, at + PCI_MSIX_TABLE, 0x800 | 7);
+    assert_int_equal(pci_msix_start(found()), -EIO);
+    fake_put32(function, at + PCI_MSIX_TABLE, 0x800 | 3);
+    assert_int_equal(pci_msix_start(pci_next(NULL)), -ENOENT);
+}
+
+static void msix_refuses_a_capability_that_leaves_the_space(void **state)
+{
+    struct fake_function *function = one_function();
+
+    (void)state;
+    function->next_free = 0xf8;
+    fake_pci_capability(function, PCI_CAP_MSIX, 8);
+    assert_int_equal(pci_msix_start(found()), -EIO);
+}
+
+/* ---- configuration space in memory */
+
+static void ecam_reads_a_function_where_the_standard_puts_it(void **state)
+{
+    uint8_t *space = aligned_alloc(2 * MIB, 2 * MIB);
+    const phys_addr_t base = (uintptr_t)space; /* memory is mapped at its own address */
+    uint32_t id = 0x00101234;
+
+    (void)state;
+    host_mmio_start = base;
+    host_mmio_bytes = 2 * MIB;
+    host_mmio_memory = space;
+    memset(space, 0xff, 2 * MIB);
+    memcpy(space + (5 * 8 + 0) * 4096, &id, 4);
+    space[5 * 8 * 4096 + PCI_HEADER] = 0;
+    assert_int_equal(pci_add_ecam(0, base, 0, 1), 0);
+    assert_int_equal(pci_scan(), 1);
+    assert_int_equal(pci_next(NULL)->at.device, 5);
+    assert_int_equal(probes, 1);
+    space[5 * 8 * 4096 + 4095] = 0x42;
+    assert_int_equal(pci_read8(pci_next(NULL), 4095), 0x42);
+    assert_int_equal(pci_read8(pci_next(NULL), 4096), 0xff);
+    pci_forget();
+    free(space);
+}
+
+static void ecam_that_cannot_be_mapped_has_no_devices(void **state)
+{
+    (void)state;
+    assert_int_equal(pci_add_ecam(0, UINT64_C(0x100000000), 0, 255), 0);
+    assert_int_equal(pci_scan(), 0);
+    assert_true(logged("cannot be mapped"));
+}
+
+static void ecam_refuses_bases_that_cannot_be(void **state)
+{
+    (void)state;
+    assert_int_equal(pci_add_ecam(0, 0, 0, 255), -EINVAL);
+    assert_int_equal(pci_add_ecam(0, 0x1000, 0, 255), -EINVAL);
+    assert_int_equal(pci_add_ecam(0, UINT64_MAX - MIB + 1, 0, 255), -EINVAL);
+    assert_int_equal(pci_add_ecam(0, 0x80000000, 1, 0), -EINVAL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(scan_of_an_empty_bus_finds_nothing_with_one_access_a_slot),
+        TEST(scan_without_any_host_finds_nothing),
+        TEST(scan_reads_two_registers_of_a_device_with_one_function),
+        TEST(scan_finds_further_functions_only_where_the_header_says_so),
+        TEST(scan_takes_a_vendor_of_zeros_or_ones_for_nobody),
+        TEST(scan_follows_bridges_behind_bridges),
+        TEST(scan_finds_64_devices_behind_8_bridges),
+        TEST(scan_looks_at_one_slot_behind_a_pci_express_port),
+        TEST(scan_does_not_follow_a_bridge_to_its_own_or_an_earlier_bus),
+        TEST(scan_visits_a_bus_that_two_bridges_claim_once),
+        TEST(scan_does_not_leave_the_buses_of_the_host),
+        TEST(scan_goes_down_a_chain_of_255_bridges),
+        TEST(scan_keeps_a_device_with_an_unknown_header_but_not_its_registers),
+        TEST(scan_ends_when_memory_does),
+        TEST(hosts_may_not_share_buses_of_a_segment),
+        TEST(a_driver_gets_what_it_matches_with_bus_mastering_on_and_intx_off),
+        TEST(a_driver_that_fails_leaves_bus_mastering_off),
+        TEST(a_driver_that_declines_is_not_reported),
+        TEST(capabilities_are_found_in_order_and_read_once),
+        TEST(capabilities_are_not_looked_for_without_the_status_bit),
+        TEST(a_capability_that_points_to_itself_ends_the_chain),
+        TEST(capabilities_in_a_circle_are_found_once),
+        TEST(capabilities_that_fill_the_space_are_all_found),
+        TEST(a_capability_pointer_into_the_header_ends_the_chain),
+        TEST(the_reserved_bits_of_a_capability_pointer_are_ignored),
+        TEST(a_function_that_reads_as_ones_has_no_capabilities_and_no_bars),
+        TEST(a_register_beyond_the_space_reads_as_ones),
+        TEST(bars_of_all_kinds_are_sized),
+        TEST(the_upper_half_of_a_bar_is_none_of_its_own),
+        TEST(sizing_leaves_the_registers_as_they_were_and_happens_once),
+        TEST(a_64_bit_bar_in_the_last_register_is_nonsense),
+        TEST(a_bar_of_a_reserved_type_is_nonsense),
+        TEST(a_bar_whose_size_is_no_power_of_two_is_nonsense),
+        TEST(a_bridge_has_two_bars),
+        TEST(map_reaches_exactly_what_lies_inside_the_bar),
+        TEST(map_refuses_ports_and_addresses_that_are_missing_or_out_of_reach),
+        TEST(bars_without_an_address_get_one_each_above_what_is_in_use),
+        TEST(a_window_that_is_too_small_or_missing_places_nothing),
+        TEST(a_bar_as_large_as_can_be_does_not_overflow_the_window),
+        TEST(nothing_is_placed_behind_a_bridge_or_into_its_window),
+        TEST(msix_masks_all_vectors_and_opens_the_one_that_is_set),
+        TEST(msix_has_1_to_2048_vectors),
+        TEST(msix_is_not_there_without_its_capability),
+        TEST(msix_refuses_a_table_beyond_its_bar),
+        TEST(msix_refuses_pending_bits_beyond_their_bar_or_in_the_table),
+        TEST(msix_refuses_a_bar_that_is_not_there),
+        TEST(msix_refuses_a_capability_that_leaves_the_space),
+        TEST(ecam_reads_a_function_where_the_standard_puts_it),
+        TEST(ecam_that_cannot_be_mapped_has_no_devices),
+        TEST(ecam_refuses_bases_that_cannot_be),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

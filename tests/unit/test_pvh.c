@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Start information as no VMM should hand it over. Its memory is mapped at
+ * addresses below 1 GiB, as the boot tables map it; what lies beside is not
+ * mapped, so that one byte too far ends the test. Includes boot/pvh.c, to start
+ * each test from nothing.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "boot/pvh.c"
+
+#define AREA       0x10000000
+#define AREA_BYTES 0x10000
+#define TOP        (MAPPED_BYTES - 0x2000) /* the last two pages that the boot tables map */
+#define TOP_BYTES  0x2000
+
+#define CMDLINE (AREA + 0x1000)
+#define MEMMAP  (AREA + 0x4000)
+#define MODULES (AREA + 0x8000)
+
+static jmp_buf reached_kernel;
+static struct hvm_start_info *const start = (struct hvm_start_info *)AREA;
+static struct hvm_memmap_table_entry *const memmap = (struct hvm_memmap_table_entry *)MEMMAP;
+static struct hvm_modlist_entry *const modules = (struct hvm_modlist_entry *)MODULES;
+
+void kernel_main(const struct boot_info *boot)
+{
+    assert_ptr_equal(boot, &boot_info);
+    longjmp(reached_kernel, 1);
+}
+
+static void boot_with(const void *given)
+{
+    memset(&boot_info, 0, sizeof(boot_info));
+    if (!setjmp(reached_kernel))
+        pvh_main(given);
+    assert_string_equal(boot_info.path, "PVH");
+    assert_non_null(boot_info.cmdline);
+}
+
+static int map(uintptr_t at, size_t bytes)
+{
+    void *got = mmap((void *)at, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (got != (void *)at) {
+        perror("mmap");
+        return -1;
+    }
+    return 0;
+}
+
+static int map_memory(void **state)
+{
+    (void)state;
+    return map(AREA, AREA_BYTES) || map(TOP, TOP_BYTES);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    memset((void *)AREA, 0, AREA_BYTES);
+    memset((void *)TOP, 0, TOP_BYTES);
+    *start = (struct hvm_start_info){ .magic = HVM_START_MAGIC_VALUE,
+                                      .version = 1,
+                                      .cmdline_paddr = CMDLINE,
+                                      .rsdp_paddr = 0xe0000,
+                                      .memmap_paddr = MEMMAP,
+                                      .memmap_entries = 2,
+                                      .modlist_paddr = MODULES,
+                                      .nr_modules = 1 };
+    strcpy((char *)CMDLINE, "irq=poll -- one");
+    memmap[0] = (struct hvm_memmap_table_entry){ 0, 0x9fc00, 1, 0 };
+    memmap[1] = (struct hvm_memmap_table_entry){ 0x100000, UINT64_MAX, 77, 0 };
+    modules[0] = (struct hvm_modlist_entry){ 0x2000000, 0x1234, 0, 0 };
+    return 0;
+}
+
+static void all_that_a_vmm_tells_is_passed_on(void **state)
+{
+    (void)state;
+    boot_with(start);
+    assert_string_equal(boot_info.cmdline, "irq=poll -- one");
+    assert_false(boot_info.cmdline_truncated);
+    assert_int_equal(boot_info.rsdp, 0xe0000);
+    assert_int_equal(boot_info.n_ranges, 2);
+    assert_int_equal(boot_info.n_ranges_dropped, 0);
+    assert_int_equal(boot_info.ranges[0].bytes, 0x9fc00);
+    assert_int_equal(boot_info.ranges[0].type, BOOT_RANGE_RAM);
+    assert_int_equal(boot_info.ranges[1].start, 0x100000);
+    assert_int_equal(boot_info.ranges[1].bytes, UINT64_MAX);
+    assert_int_equal(boot_info.n_modules, 1);
+    assert_int_equal(boot_info.modules[0].start, 0x2000000);
+    assert_int_equal(boot_info.modules[0].bytes, 0x1234);
+}
+
+static void expect_nothing(void)
+{
+    assert_string_equal(boot_info.cmdline, "");
+    assert_int_equal(boot_info.n_ranges, 0);
+    assert_int_equal(boot_info.n_modules, 0);
+    assert_int_equal(boot_info.rsdp, 0);
+}
+
+static void start_information_that_can_not_be_is_ignored(void **state)
+{
+    static const uintptr_t nowhere[] = { 0, MAPPED_BYTES - sizeof(struct hvm_start_info) + 1,
+                                         MAPPED_BYTES, 0xfffffffff8, UINTPTR_MAX };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(nowhere); i++) {
+        boot_with((const void *)nowhere[i]);
+        expect_nothing();
+    }
+    start->magic++;
+    boot_with(start);
+    expect_nothing();
+}
+
+static void start_information_may_end_where_the_mapping_does(void **state)
+{
+    struct hvm_start_info *last = (struct hvm_start_info *)MAPPED_BYTES - 1;
+
+    (void)state;
+    *last = *start;
+    boot_with(last);
+    assert_int_equal(boot_info.n_ranges, 2);
+}
+
+static void a_command_line_of_the_longest_length_is_whole(void **state)
+{
+    (void)state;
+    memset((char *)CMDLINE, 'x', BOOT_MAX_CMDLINE - 1);
+    boot_with(start);
+    assert_false(boot_info.cmdline_truncated);
+    assert_int_equal(strlen(boot_info.cmdline), BOOT_MAX_CMDLINE - 1);
+}
+
+static void a_command_line_without_an_end_is_marked(void **state)
+{
+    (void)state;
+    memset((char *)CMDLINE, 'x', BOOT_MAX_CMDLINE);
+    boot_with(start);
+    assert_true(boot_info.cmdline_truncated);
+    assert_int_equal((uintptr_t)boot_info.cmdline, CMDLINE);
+}
+
+/* It was lost there, without a word. */
+static void a_short_command_line_right_below_the_end_of_the_mapping_is_taken(void **state)
+{
+    (void)state;
+    start->cmdline_paddr = MAPPED_BYTES - 5;
+    strcpy((char *)MAPPED_BYTES - 5, "a=bc");
+    boot_with(start);
+    assert_string_equal(boot_info.cmdline, "a=bc");
+    assert_false(boot_info.cmdline_truncated);
+}
+
+static void a_command_line_that_runs_into_the_end_of_the_mapping_is_refused(void **state)
+{
+    (void)state;
+    start->cmdline_paddr = MAPPED_BYTES - 4;
+    memcpy((char *)MAPPED_BYTES - 4, "abcd", 4);
+    boot_with(start);
+    assert_string_equal(boot_info.cmdline, "");
+    assert_true(boot_info.cmdline_truncated);
+}
+
+static void a_command_line_nowhere_is_empty(void **state)
+{
+    static const uint64_t nowhere[] = { 0, MAPPED_BYTES, 0x400000000000, UINT64_MAX };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(nowhere); i++) {
+        start->cmdline_paddr = nowhere[i];
+        boot_with(start);
+        assert_string_equal(boot_info.cmdline, "");
+    }
+}
+
+static void ranges_beyond_our_room_are_counted(void **state)
+{
+    static const unsigned numbers[] = { 0, 1, BOOT_MAX_RANGES, BOOT_MAX_RANGES + 1, 300 };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        start->memmap_entries = numbers[i];
+        boot_with(start);
+        assert_int_equal(boot_info.n_ranges, MIN(numbers[i], BOOT_MAX_RANGES));
+        assert_int_equal(boot_info.n_ranges_dropped, numbers[i] - MIN(numbers[i], BOOT_MAX_RANGES));
+    }
+}
+
+static void a_memory_map_that_reaches_beyond_the_mapping_is_refused(void **state)
+{
+    (void)state;
+    start->memmap_entries = UINT32_MAX;
+    boot_with(start);
+    assert_int_equal(boot_info.n_ranges, 0);
+    start->memmap_paddr = MAPPED_BYTES - sizeof(*memmap);
+    start->memmap_entries = 2;
+    boot_with(start);
+    assert_int_equal(boot_info.n_ranges, 0);
+    start->memmap_entries = 1;
+    boot_with(start);
+    assert_int_equal(boot_info.n_ranges, 1);
+    start->memmap_paddr = UINT64_MAX - 7;
+    boot_with(start);
+    assert_int_equal(boot_info.n_ranges, 0);
+}
+
+static void version_0_has_no_memory_map(void **state)
+{
+    (void)state;
+    start->version = 0;
+    boot_with(start);
+    assert_int_equal(boot_info.n_ranges, 0);
+    assert_string_equal(boot_info.cmdline, "irq=poll -- one");
+}
+
+static void modules_beyond_our_room_are_left_out(void **state)
+{
+    (void)state;
+    start->nr_modules = UINT32_MAX;
+    boot_with(start);
+    assert_int_equal(boot_info.n_modules, BOOT_MAX_MODULES);
+    start->nr_modules = 0;
+    boot_with(start);
+    assert_int_equal(boot_info.n_modules, 0);
+}
+
+/* So that they are known, and not given out as memory. */
+static void a_list_of_one_module_may_end_where_the_mapping_does(void **state)
+{
+    struct hvm_modlist_entry *last = (struct hvm_modlist_entry *)MAPPED_BYTES - 1;
+
+    (void)state;
+    last->paddr = 0x3000000;
+    start->modlist_paddr = (uintptr_t)last;
+    boot_with(start);
+    assert_int_equal(boot_info.n_modules, 1);
+    assert_int_equal(boot_info.modules[0].start, 0x3000000);
+    start->nr_modules = 2;
+    boot_with(start);
+    assert_int_equal(boot_info.n_modules, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(all_that_a_vmm_tells_is_passed_on, begin),
+        cmocka_unit_test_setup(start_information_that_can_not_be_is_ignored, begin),
+        cmocka_unit_test_setup(start_information_may_end_where_the_mapping_does, begin),
+        cmocka_unit_test_setup(a_command_line_of_the_longest_length_is_whole, begin),
+        cmocka_unit_test_setup(a_command_line_without_an_end_is_marked, begin),
+        cmocka_unit_test_setup(a_short_command_line_right_below_the_end_of_the_mapping_is_taken,
+                               begin),
+        cmocka_unit_test_setup(a_command_line_that_runs_into_the_end_of_the_mapping_is_refused,
+                               begin),
+        cmocka_unit_test_setup(a_command_line_nowhere_is_empty, begin),
+        cmocka_unit_test_setup(ranges_beyond_our_room_are_counted, begin),
+        cmocka_unit_test_setup(a_memory_map_that_reaches_beyond_the_mapping_is_refused, begin),
+        cmocka_unit_test_setup(version_0_has_no_memory_map, begin),
+        cmocka_unit_test_setup(modules_beyond_our_room_are_left_out, begin),
+        cmocka_unit_test_setup(a_list_of_one_module_may_end_where_the_mapping_does, begin),
+    };
+
+    return cmocka_run_group_tests(tests, map_memory, NULL);
+}

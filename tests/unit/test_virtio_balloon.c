@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The balloon driver on the real page allocator, against a device that keeps
+ * book of every page: it writes over what it is lent, as a host that drops
+ * pages would, and looks that nobody touched it meanwhile.
+ *
+ * There is one thread: the balloon's runs when a test says go(), until the test's
+ * condition holds while it waits.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drivers/virtio/balloon.h"
+#include "drivers/virtio/spec/balloon.h"
+#include "drivers/virtio/spec/ids.h"
+#include "kernel/page.h"
+#include "kernel/report.h"
+#include "kernel/thread.h"
+#include "lib/base/errno.h"
+#include "tests/host/cmdline.h"
+#include "tests/host/event.h"
+#include "tests/host/fake_transport.h"
+#include "tests/host/log.h"
+#include "tests/host/memory.h"
+
+#define MEMORY   (64 * MIB)
+#define PAGES    (MEMORY / PAGE_SIZE)
+#define INFLATE  0
+#define DEFLATE  1
+#define STATS    2
+#define GARBAGE  0xdd
+#define MAX_HELD 64
+
+static struct fake_transport fake;
+static unsigned char in_balloon[PAGES];
+static uint64_t n_in_balloon;
+static struct page_stats before;
+
+/* How the device behaves. */
+static bool holds_inflates, holds_deflates; /* finishes no buffers of this kind */
+static bool answers_backwards;
+static unsigned idle_rounds, n_writes_of_actual;
+static void (*each_round)(void);
+
+/* ---- the thread */
+
+static void (*thread_entry)(void *);
+static jmp_buf thread_out;
+static bool (*thread_until)(void);
+
+struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
+{
+    (void)name;
+    (void)argument;
+    thread_entry = entry;
+    return (struct thread *)&fake;
+}
+
+/* ---- reports are not under test */
+
+void report_open_list(struct report *report, const char *key)
+{
+    (void)report;
+    (void)key;
+}
+
+void report_open_item(struct report *report, const char *text, ...)
+{
+    (void)report;
+    (void)text;
+}
+
+void report_close(struct report *report)
+{
+    (void)report;
+}
+
+void report_number(struct report *report, const char *key, uint64_t value)
+{
+    (void)report;
+    (void)key;
+    (void)value;
+}
+
+/* ---- the device */
+
+static struct virtio_balloon_config *config(void)
+{
+    return (struct virtio_balloon_config *)fake.config;
+}
+
+static unsigned char *page_of(le32 pfn)
+{
+    uint64_t index = pfn - HOST_MEMORY / PAGE_SIZE;
+
+    assert_in_range(index, 0, PAGES - 1);
+    return (unsigned char *)((uint64_t)pfn * PAGE_SIZE);
+}
+
+static void take_page(le32 pfn)
+{
+    unsigned char *page = page_of(pfn);
+
+    assert_int_equal(in_balloon[pfn - HOST_MEMORY / PAGE_SIZE]++, 0);
+    memset(page, GARBAGE, PAGE_SIZE);
+    n_in_balloon++;
+}
+
+static void give_page_back(le32 pfn)
+{
+    unsigned char *page = page_of(pfn);
+
+    assert_int_equal(in_balloon[pfn - HOST_MEMORY / PAGE_SIZE]--, 1);
+    assert_int_equal(page[0], GARBAGE); /* nobody touched it */
+    assert_memory_equal(page, page + 1, PAGE_SIZE - 1);
+    n_in_balloon--;
+}
+
+static void serve_chain(unsigned queue, struct fake_chain *chain)
+{
+    static le32 pfns[1024];
+    size_t n = fake_read(chain, 0, pfns, sizeof(pfns)) / sizeof(le32);
+
+    assert_int_equal(chain->n_writable, 0);
+    assert_int_equal(chain->readable_bytes % sizeof(le32), 0);
+    assert_in_range(n, 1, 1023);
+    for (size_t i = 0; i < n; i++) {
+        if (queue == INFLATE)
+            take_page(pfns[i]);
+        else
+            give_page_back(pfns[i]);
+    }
+    fake_push(&fake.queues[queue].ring, chain, 0);
+}
+
+static void serve_queue(unsigned queue)
+{
+    struct fake_chain *chains[MAX_HELD];
+    unsigned n = 0, i;
+
+    if (!fake.queues[queue].live)
+        return;
+    while (n < MAX_HELD && (chains[n] = fake_pop(&fake.queues[queue].ring)) != NULL)
+        n++;
+    for (i = 0; i < n; i++)
+        serve_chain(queue, chains[answers_backwards ? n - 1 - i : i]);
+    if (n)
+        fake_transport_interrupt(&fake, queue);
+}
+
+static void on_idle(void)
+{
+    idle_rounds++;
+    if (!holds_inflates)
+        serve_queue(INFLATE);
+    if (!holds_deflates)
+        serve_queue(DEFLATE);
+    if (each_round)
+        each_round();
+    if (thread_until())
+        longjmp(thread_out, 1);
+}
+
+/* The balloon's thread runs until the condition holds at one of its waits. */
+static void go(bool (*until)(void))
+{
+    thread_until = until;
+    host_idle = on_idle;
+    if (!setjmp(thread_out))
+        thread_entry(NULL);
+    host_idle = NULL;
+    fake_transport_check(&fake);
+}
+
+static void wish(uint64_t pages)
+{
+    config()->num_pages = (le32)pages;
+    fake_transport_config_changed(&fake);
+}
+
+static bool wish_is_met(void)
+{
+    return config()->actual == config()->num_pages && n_in_balloon == config()->num_pages;
+}
+
+static bool idle_for_long(void)
+{
+    return idle_rounds > 1000;
+}
+
+static void go_idle(void)
+{
+    idle_rounds = 0;
+    go(idle_for_long);
+}
+
+static void on_config_write(struct fake_transport *transport, uint32_t offset, unsigned bytes)
+{
+    (void)transport;
+    assert_int_equal(offset, offsetof(struct virtio_balloon_config, actual));
+    assert_int_equal(bytes, 4);
+    n_writes_of_actual++;
+}
+
+static struct page_stats pages_now(void)
+{
+    struct page_stats stats;
+
+    page_get_stats(&stats);
+    return stats;
+}
+
+static void make_device(void)
+{
+    fake_transport_init(&fake, VIRTIO_ID_BALLOON);
+    fake_offer(&fake, VIRTIO_BALLOON_F_STATS_VQ);
+    fake.device.config_bytes = sizeof(struct virtio_balloon_config);
+    fake.config_written = on_config_write;
+    for (unsigned i = 0; i < 3; i++)
+        fake.queues[i].size_max = 128;
+}
+
+static int plug_in(void **state)
+{
+    (void)state;
+    memset(in_balloon, 0, sizeof(in_balloon));
+    n_in_balloon = 0;
+    holds_inflates = holds_deflates = answers_backwards = false;
+    each_round = NULL;
+    idle_rounds = n_writes_of_actual = 0;
+    host_cmdline_key = NULL;
+    page_free(page_alloc(0), 0);
+    before = pages_now();
+    make_device();
+    return 0;
+}
+
+static int pull_out(void **state)
+{
+    struct page_stats now;
+
+    (void)state;
+    virtio_remove(&fake.device);
+    fake_transport_check(&fake);
+    now = pages_now();
+    assert_int_equal(now.ballooned, 0);
+    assert_int_equal(now.free, before.free);
+    assert_true(page_audit());
+    return 0;
+}
+
+static void add(void)
+{
+    assert_int_equal(virtio_add(&fake.device), 0);
+}
+
+/* ---- tests */
+
+static void it_follows_the_wish_up_and_down(void **state)
+{
+    static const unsigned wishes[] = { 1, 2, 512, 513, 8191, 4096, 4097, 4096, 12000, 11999, 3, 0 };
+
+    (void)state;
+    add();
+    for (unsigned i = 0; i < ARRAY_SIZE(wishes); i++) {
+        wish(wishes[i]);
+        go(wish_is_met);
+        assert_int_equal(pages_now().ballooned, wishes[i]);
+        assert_true(page_audit());
+    }
+    assert_int_equal(pages_now().free, before.free);
+}
+
+static void packed_rings_do_as_well(void **state)
+{
+    fake_offer(&fake, VIRTIO_F_RING_PACKED);
+    it_follows_the_wish_up_and_down(state);
+}
+
+static void answers_may_come_in_any_order(void **state)
+{
+    answers_backwards = true;
+    it_follows_the_wish_up_and_down(state);
+}
+
+static void a_queue_of_one_is_enough(void **state)
+{
+    for (unsigned i = 0; i < 3; i++)
+        fake.queues[i].size_max = 1;
+    it_follows_the_wish_up_and_down(state);
+}
+
+static void a_wish_from_before_the_start_is_met(void **state)
+{
+    (void)state;
+    config()->num_pages = 2000;
+    config()->actual = 77; /* of a guest before us */
+    add();
+    assert_int_equal(config()->actual, 0);
+    go(wish_is_met);
+}
+
+static void a_batch_costs_one_notification(void **state)
+{
+    (void)state;
+    add();
+    wish(2048);
+    go(wish_is_met);
+    assert_int_equal(fake.queues[INFLATE].kicks, 1);
+    wish(0);
+    go(wish_is_met);
+    assert_int_equal(fake.queues[DEFLATE].kicks, 1);
+}
+
+static bool is_as_large_as_can_be(void)
+{
+    return n_in_balloon > PAGES / 2 && config()->actual == n_in_balloon && idle_rounds > 100;
+}
+
+static phys_addr_t eaten[PAGES];
+static unsigned n_eaten;
+
+static void eat(unsigned pages)
+{
+    while (n_eaten < pages && (eaten[n_eaten] = page_alloc(0)) != 0)
+        n_eaten++;
+}
+
+static void more_than_there_is_is_given_as_far_as_it_goes(void **state)
+{
+    uint64_t given;
+
+    (void)state;
+    add();
+    eat(3000);
+    host_log_clear();
+    wish(UINT32_MAX);
+    idle_rounds = 0;
+    go(is_as_large_as_can_be);
+    given = n_in_balloon;
+    assert_in_range(before.free - 3000 - given, 400, 600); /* the kernel's reserve, and notes */
+    assert_int_not_equal(page_alloc(0), 0);                /* the guest goes on */
+    before.free--;
+    go_idle();
+    assert_int_equal(n_in_balloon, given);
+    assert_int_equal(config()->actual, given);
+    assert_non_null(strstr(host_log_text(), "all there is to give"));
+
+    while (n_eaten > 1000) /* memory becomes free: it goes on by itself */
+        page_free(eaten[--n_eaten], 0);
+    go_idle();
+    assert_in_range(n_in_balloon, given + 1600, given + 2000);
+    while (n_eaten)
+        page_free(eaten[--n_eaten], 0);
+    wish(0);
+    go(wish_is_met);
+}
+
+static void wish_something_else(void)
+{
+    if (idle_rounds < 300)
+        wish((unsigned)random() % 14000);
+    if (idle_rounds == 300)
+        wish(5555);
+}
+
+static bool storm_is_over(void)
+{
+    return idle_rounds > 300 && wish_is_met();
+}
+
+static void a_storm_of_wishes_ends_at_the_last_one(void **state)
+{
+    (void)state;
+    add();
+    srandom(5);
+    each_round = wish_something_else;
+    go(storm_is_over);
+    assert_int_equal(n_in_balloon, 5555);
+}
+
+static void a_page_is_used_again_only_after_the_acknowledgement(void **state)
+{
+    (void)state;
+    add();
+    wish(6000);
+    go(wish_is_met);
+    holds_deflates = true;
+    wish(1000);
+    go_idle();
+    assert_int_equal(pages_now().ballooned, 6000);
+    assert_int_equal(config()->actual, 6000);
+    holds_deflates = false;
+    go(wish_is_met);
+}
+
+static void a_page_is_in_the_balloon_only_after_the_acknowledgement(void **state)
+{
+    (void)state;
+    add();
+    holds_inflates = true;
+    wish(5000);
+    go_idle();
+    assert_int_equal(config()->actual, 0);
+    wish(0); /* not deflated before its inflation was acknowledged */
+    go_idle();
+    assert_int_equal(fake.queues[DEFLATE].ring.popped, 0);
+    holds_inflates = false;
+    go(wish_is_met);
+    assert_int_equal(n_in_balloon, 0);
+}
+
+static void single_pages_can_be_had_and_come_back(void **state)
+{
+    (void)state;
+    add();
+    eat(PAGES);
+    for (unsigned i = 0; i < n_eaten; i += 2) {
+        page_free(eaten[i], 0);
+        eaten[i] = 0;
+    }
+    wish(6000); /* 6000 blocks: a dozen pages of notes */
+    go(wish_is_met);
+    wish(3210);
+    go(wish_is_met);
+    wish(0);
+    go(wish_is_met);
+    while (n_eaten--) {
+        if (eaten[n_eaten])
+            page_free(eaten[n_eaten], 0);
+    }
+    n_eaten = 0;
+}
+
+static struct fake_chain *stats_chain;
+
+static uint64_t stat(unsigned tag)
+{
+    struct virtio_balloon_stat stats[16];
+    size_t n = fake_read(stats_chain, 0, stats, sizeof(stats)) / sizeof(stats[0]);
+
+    for (size_t i = 0; i < n; i++) {
+        if (stats[i].tag == tag)
+            return stats[i].val;
+    }
+    fail_msg("no statistic %u", tag);
+    return 0;
+}
+
+static void ask_for_stats(void)
+{
+    if (stats_chain)
+        fake_push(&fake.queues[STATS].ring, stats_chain, 0);
+    fake_transport_interrupt(&fake, STATS);
+    go_idle();
+    stats_chain = fake_pop(&fake.queues[STATS].ring);
+    assert_non_null(stats_chain);
+    assert_null(fake_pop(&fake.queues[STATS].ring)); /* one at a time */
+    assert_int_equal(stats_chain->readable_bytes % sizeof(struct virtio_balloon_stat), 0);
+}
+
+static void statistics_tell_the_truth(void **state)
+{
+    uint64_t total = pages_now().total * PAGE_SIZE, free_bytes = pages_now().free * PAGE_SIZE;
+
+    (void)state;
+    stats_chain = NULL;
+    add();
+    ask_for_stats();
+    assert_int_equal(stat(VIRTIO_BALLOON_S_MEMTOT), total);
+    assert_int_equal(stat(VIRTIO_BALLOON_S_MEMFREE), free_bytes);
+    wish(4096);
+    go(wish_is_met);
+    ask_for_stats();
+    assert_int_equal(stat(VIRTIO_BALLOON_S_MEMTOT), total - 16 * MIB);
+    assert_in_range(free_bytes - stat(VIRTIO_BALLOON_S_MEMFREE), 16 * MIB,
+                    16 * MIB + 4 * PAGE_SIZE);
+    assert_true(stat(VIRTIO_BALLOON_S_AVAIL) <= stat(VIRTIO_BALLOON_S_MEMFREE));
+    assert_int_equal(stat(VIRTIO_BALLOON_S_SWAP_OUT), 0);
+}
+
+static void without_statistics_there_is_no_third_queue(void **state)
+{
+    (void)state;
+    fake_withdraw(&fake, VIRTIO_BALLOON_F_STATS_VQ);
+    fake.queues[STATS].size_max = 0;
+    add();
+    wish(100);
+    go(wish_is_met);
+}
+
+static bool is_reset_and_met(void)
+{
+    return fake.resets >= 2 && wish_is_met();
+}
+
+static void a_reset_in_the_middle_loses_no_page(void **state)
+{
+    (void)state;
+    add();
+    wish(5000);
+    go(wish_is_met);
+    fake.resets = 1;
+    holds_deflates = true;
+    wish(2000);
+    go_idle();
+    fake_transport_ask_for_reset(&fake);
+    go_idle();
+    holds_deflates = false;
+    go(is_reset_and_met);
+    assert_int_equal(fake.resets, 2);
+    assert_int_equal(pages_now().ballooned, 2000);
+}
+
+/* The device had not looked at what it was lent when it was reset: the pages count as lent. */
+static void an_inflation_cut_off_by_a_reset_stays_in_the_balloon(void **state)
+{
+    (void)state;
+    add();
+    fake.resets = 1;
+    holds_inflates = true;
+    wish(1500);
+    go_idle();
+    fake_transport_ask_for_reset(&fake);
+    go_idle();
+    assert_int_equal(config()->actual, 1500);
+    assert_int_equal(pages_now().ballooned, 1500);
+    assert_int_equal(n_in_balloon, 0);
+}
+
+static void a_device_that_lies_is_reset_and_at_last_given_up(void **state)
+{
+    (void)state;
+    add();
+    wish(1000);
+    go(wish_is_met);
+    fake.resets = 1;
+    for (unsigned i = 0; i < 3; i++) {
+        fake_lie_used(&fake.queues[INFLATE].ring, 5, 0, 1);
+        fake_transport_interrupt_always(&fake, INFLATE);
+        go_idle();
+        assert_int_equal(fake.resets, 2 + i);
+        assert_null(fake.device.failure);
+        wish(1000 + i);
+        go(wish_is_met);
+    }
+    fake_lie_used(&fake.queues[INFLATE].ring, 5, 0, 1);
+    fake_transport_interrupt_always(&fake, INFLATE);
+    go_idle();
+    assert_non_null(fake.device.failure);
+    wish(5);
+    go_idle();
+    assert_int_equal(pages_now().ballooned, 1002);
+}
+
+static void a_device_without_a_deflate_queue_is_refused(void **state)
+{
+    (void)state;
+    fake.queues[DEFLATE].size_max = 0;
+    assert_int_not_equal(virtio_add(&fake.device), 0);
+}
+
+static void a_device_without_configuration_is_left_at_zero(void **state)
+{
+    (void)state;
+    fake.device.config_bytes = 0;
+    add();
+    go_idle();
+    assert_int_equal(n_in_balloon, 0);
+}
+
+static void off_leaves_the_device_alone(void **state)
+{
+    (void)state;
+    host_cmdline_key = "balloon";
+    host_cmdline_value = "off";
+    add();
+    assert_false(fake.status & VIRTIO_CONFIG_S_DRIVER_OK);
+    assert_int_equal(n_writes_of_actual, 0);
+}
+
+static void manual_follows_when_it_is_told_to(void **state)
+{
+    (void)state;
+    host_cmdline_key = "balloon";
+    host_cmdline_value = "manual";
+    add();
+    wish(3000);
+    go_idle();
+    assert_int_equal(n_in_balloon, 0);
+    virtio_balloon_follow();
+    go(wish_is_met);
+    wish(10);
+    go_idle();
+    assert_int_equal(n_in_balloon, 3000);
+    virtio_balloon_follow();
+    go(wish_is_met);
+}
+
+static void what_nobody_can_give_is_tried_again_without_spinning(void **state)
+{
+    unsigned pops;
+
+    (void)state;
+    add();
+    eat(PAGES);
+    wish(100);
+    go_idle();
+    pops = fake.queues[INFLATE].ring.popped;
+    go_idle();
+    assert_int_equal(pops, 0);
+    assert_int_equal(fake.queues[INFLATE].ring.popped, 0);
+    assert_true(idle_rounds > 1000); /* the thread slept in all of them */
+    while (n_eaten)
+        page_free(eaten[--n_eaten], 0);
+    go(wish_is_met);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, plug_in, pull_out)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(it_follows_the_wish_up_and_down),
+        TEST(packed_rings_do_as_well),
+        TEST(answers_may_come_in_any_order),
+        TEST(a_queue_of_one_is_enough),
+        TEST(a_wish_from_before_the_start_is_met),
+        TEST(a_batch_costs_one_notification),
+        TEST(more_than_there_is_is_given_as_far_as_it_goes),
+        TEST(a_storm_of_wishes_ends_at_the_last_one),
+        TEST(a_page_is_used_again_only_after_the_acknowledgement),
+        TEST(a_page_is_in_the_balloon_only_after_the_acknowledgement),
+        TEST(single_pages_can_be_had_and_come_back),
+        TEST(statistics_tell_the_truth),
+        TEST(without_statistics_there_is_no_third_queue),
+        TEST(a_reset_in_the_middle_loses_no_page),
+        TEST(an_inflation_cut_off_by_a_reset_stays_in_the_balloon),
+        TEST(a_device_that_lies_is_reset_and_at_last_given_up),
+        TEST(a_device_without_a_deflate_queue_is_refused),
+        TEST(a_device_without_configuration_is_left_at_zero),
+        TEST(off_leaves_the_device_alone),
+        TEST(manual_follows_when_it_is_told_to),
+        TEST(what_nobody_can_give_is_tried_again_without_spinning),
+    };
+
+    host_memory_init(MEMORY);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

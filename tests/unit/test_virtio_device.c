@@ -1,0 +1,858 @@
+/* SPDX-License-Identifier: MIT */
+/* The device core against a transport that behaves, and one that does not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drivers/virtio/device.h"
+#include "drivers/virtio/spec/ids.h"
+#include "drivers/virtio/spec/net.h"
+#include "kernel/clock.h"
+#include "kernel/irq.h"
+#include "lib/base/errno.h"
+#include "tests/host/alloc.h"
+#include "tests/host/clock.h"
+#include "tests/host/cmdline.h"
+#include "tests/host/event.h"
+#include "tests/host/fake_transport.h"
+#include "tests/host/irq.h"
+#include "tests/host/log.h"
+
+#define ACKNOWLEDGE VIRTIO_CONFIG_S_ACKNOWLEDGE
+#define DRIVER_     VIRTIO_CONFIG_S_DRIVER
+#define FEATURES_OK VIRTIO_CONFIG_S_FEATURES_OK
+#define DRIVER_OK   VIRTIO_CONFIG_S_DRIVER_OK
+#define FAILED      VIRTIO_CONFIG_S_FAILED
+
+static struct fake_transport fake;
+static struct virtio_queue queues[3];
+static struct event events[3], config_event;
+
+/* ---- a driver with a network card's features and as many queues as a test wants */
+
+static unsigned wanted_queues, wanted_size, wanted_indirect;
+static bool watch_config, share_event;
+static int probe_result, setup_result;
+
+static int probe(struct virtio_device *dev)
+{
+    for (unsigned i = 0; i < wanted_queues; i++) {
+        setup_result =
+            virtio_queue_setup(dev, &queues[i], (uint16_t)i, (uint16_t)wanted_size,
+                               (uint16_t)wanted_indirect, share_event ? &events[0] : &events[i]);
+        if (setup_result)
+            return setup_result;
+    }
+    if (watch_config)
+        virtio_config_watch(dev, &config_event);
+    return probe_result ? probe_result : virtio_start(dev);
+}
+
+static const struct virtio_feature features[] = {
+    VIRTIO_FEATURE_NEEDS_ANY(VIRTIO_NET_F_HOST_ECN, VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6),
+    VIRTIO_FEATURE_NEEDS(VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_CSUM),
+    VIRTIO_FEATURE_NEEDS(VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_CSUM),
+    VIRTIO_FEATURE(VIRTIO_NET_F_CSUM),
+    VIRTIO_FEATURE(VIRTIO_NET_F_MAC),
+    VIRTIO_FEATURE(VIRTIO_NET_F_RSS_CONTEXT), /* beyond bit 63 */
+};
+
+static const struct virtio_driver net_driver LINKER_SET(virtio_drivers) = {
+    .name = "test-net",
+    .type = VIRTIO_ID_NET,
+    .features = features,
+    .n_features = ARRAY_SIZE(features),
+    .probe = probe,
+};
+
+static const struct virtio_feature picky_features[] = { VIRTIO_FEATURE_REQUIRED(5) };
+
+static const struct virtio_driver picky_driver LINKER_SET(virtio_drivers) = {
+    .name = "test-picky",
+    .type = VIRTIO_ID_SOUND,
+    .features = picky_features,
+    .n_features = 1,
+    .probe = probe,
+};
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_transport_init(&fake, VIRTIO_ID_NET);
+    for (unsigned i = 0; i < 3; i++) {
+        fake.queues[i].size_max = 64;
+        event_init(&events[i]);
+    }
+    event_init(&config_event);
+    wanted_queues = 1;
+    wanted_size = 16;
+    wanted_indirect = 0;
+    watch_config = share_event = false;
+    probe_result = 0;
+    irq_mode = IRQ_MODE_MSIX;
+    host_log_clear();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    host_allocs_until_failure = -1;
+    if (fake.device.link.next)
+        virtio_remove(&fake.device);
+    assert_null(virtio_next(NULL));
+    assert_int_equal(host_irqs_free, HOST_IRQS);
+    assert_false(host_next_timer(CLOCK_NEVER));
+    fake_transport_check(&fake);
+    return 0;
+}
+
+static void add(int result)
+{
+    assert_int_equal(virtio_add(&fake.device), result);
+    fake_transport_check(&fake);
+}
+
+static bool logged(const char *text)
+{
+    return strstr(host_log_text(), text) != NULL;
+}
+
+/* ---- status */
+
+static void bring_up_goes_through_the_states_in_order(void **state)
+{
+    const uint8_t expected[] = { 0, ACKNOWLEDGE, ACKNOWLEDGE | DRIVER_,
+                                 ACKNOWLEDGE | DRIVER_ | FEATURES_OK,
+                                 ACKNOWLEDGE | DRIVER_ | FEATURES_OK | DRIVER_OK };
+
+    (void)state;
+    add(0);
+    assert_int_equal(fake.n_statuses, sizeof(expected));
+    assert_memory_equal(fake.statuses, expected, sizeof(expected));
+    assert_true(fake.device.started);
+    assert_null(fake.device.failure);
+}
+
+static void a_reset_that_takes_its_time_is_waited_for(void **state)
+{
+    uint64_t start_ns = host_clock_ns;
+
+    (void)state;
+    fake.reset_polls = 100;
+    add(0);
+    assert_true(host_clock_ns > start_ns);
+    assert_true(host_clock_ns < start_ns + NSEC_PER_SEC);
+}
+
+static void a_reset_that_never_ends_fails_after_a_second(void **state)
+{
+    uint64_t start_ns = host_clock_ns;
+
+    (void)state;
+    fake.reset_never_ends = true;
+    fake.status = DRIVER_OK;
+    add(-ETIMEDOUT);
+    assert_true(host_clock_ns - start_ns < 2 * NSEC_PER_SEC);
+    assert_true(logged("virtio") && logged("does not answer a reset"));
+    assert_true(fake.cut_off);
+    fake.reset_never_ends = false;
+}
+
+static void a_device_without_a_driver_is_reset_and_listed(void **state)
+{
+    (void)state;
+    fake.device.type = VIRTIO_ID_CAMERA;
+    add(-ENODEV);
+    assert_ptr_equal(virtio_next(NULL), &fake.device);
+    assert_int_equal(fake.n_statuses, 1);
+    assert_true(virtio_features_have(&fake.device.offered, VIRTIO_F_VERSION_1));
+    assert_null(fake.device.failure);
+}
+
+static void a_device_that_refuses_the_features_is_failed(void **state)
+{
+    (void)state;
+    fake.refuse_features_ok = true;
+    add(-EPROTO);
+    assert_int_equal(fake.status & (FAILED | DRIVER_OK), FAILED);
+    assert_non_null(fake.device.failure);
+    assert_null(fake.device.driver);
+    assert_true(logged("refuses the features"));
+}
+
+static void a_probe_that_fails_sets_failed_and_frees_its_queues(void **state)
+{
+    (void)state;
+    wanted_queues = 3;
+    watch_config = true;
+    probe_result = -EIO;
+    add(-EIO);
+    assert_true(list_empty(&fake.device.queues));
+    assert_int_equal(host_irqs_free, HOST_IRQS);
+    assert_int_equal(fake.resets, 2);
+    assert_true(fake.status & FAILED);
+    assert_true(logged("its driver could not start it (error 5)"));
+}
+
+static void start_tells_when_the_device_asks_for_a_reset_at_once(void **state)
+{
+    (void)state;
+    probe_result = -EBUSY;
+    add(-EBUSY);
+    fake.needs_reset = true;
+    assert_int_equal(virtio_start(&fake.device), -EIO);
+    assert_false(fake.device.started);
+    fake.needs_reset = false;
+    fake.violation = NULL; /* DRIVER_OK without FEATURES_OK was this test's own doing */
+}
+
+static void two_devices_live_beside_one_that_fails(void **state)
+{
+    static struct fake_transport others[2];
+    static const uint32_t types[2] = { VIRTIO_ID_SOUND, VIRTIO_ID_CAMERA };
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        fake_transport_init(&others[i], types[i]);
+        assert_true(virtio_add(&others[i].device) < 0);
+    }
+    add(0);
+    assert_ptr_equal(virtio_next(NULL), &others[0].device);
+    assert_ptr_equal(virtio_next(&others[1].device), &fake.device);
+    assert_true(fake.device.started);
+    virtio_remove(&others[0].device);
+    virtio_remove(&others[1].device);
+}
+
+/* ---- features */
+
+static void only_what_is_offered_and_known_is_accepted(void **state)
+{
+    (void)state;
+    for (unsigned bit = 0; bit < VIRTIO_FEATURE_BITS; bit++)
+        fake_offer(&fake, bit);
+    add(0);
+    for (unsigned bit = 0; bit < VIRTIO_FEATURE_BITS; bit++) {
+        bool known = bit == VIRTIO_F_VERSION_1 || bit == VIRTIO_F_EVENT_IDX ||
+                     bit == VIRTIO_F_INDIRECT_DESC || bit == VIRTIO_F_RING_PACKED ||
+                     bit == VIRTIO_F_ACCESS_PLATFORM || bit == VIRTIO_NET_F_CSUM ||
+                     bit == VIRTIO_NET_F_MAC || bit == VIRTIO_NET_F_HOST_TSO4 ||
+                     bit == VIRTIO_NET_F_HOST_TSO6 || bit == VIRTIO_NET_F_HOST_ECN ||
+                     bit == VIRTIO_NET_F_RSS_CONTEXT;
+        struct virtio_features refused = virtio_refused(&fake.device);
+
+        assert_int_equal(virtio_features_have(&fake.accepted, bit), known);
+        assert_int_equal(virtio_has(&fake.device, bit), known);
+        assert_int_equal(virtio_features_have(&refused, bit), !known);
+    }
+}
+
+static void nothing_is_accepted_that_is_not_offered(void **state)
+{
+    (void)state;
+    add(0);
+    assert_memory_equal(&fake.accepted, &fake.offered, sizeof(fake.offered));
+}
+
+static void a_feature_without_its_prerequisite_is_refused(void **state)
+{
+    (void)state;
+    fake_offer(&fake, VIRTIO_NET_F_HOST_TSO4);
+    fake_offer(&fake, VIRTIO_NET_F_HOST_ECN);
+    add(0);
+    assert_false(virtio_has(&fake.device, VIRTIO_NET_F_HOST_TSO4));
+    assert_false(virtio_has(&fake.device, VIRTIO_NET_F_HOST_ECN));
+}
+
+static void one_of_two_alternative_prerequisites_is_enough(void **state)
+{
+    (void)state;
+    fake_offer(&fake, VIRTIO_NET_F_CSUM);
+    fake_offer(&fake, VIRTIO_NET_F_HOST_TSO6);
+    fake_offer(&fake, VIRTIO_NET_F_HOST_ECN);
+    add(0);
+    assert_true(virtio_has(&fake.device, VIRTIO_NET_F_HOST_ECN));
+}
+
+static void a_device_without_version_1_is_failed(void **state)
+{
+    (void)state;
+    fake_withdraw(&fake, VIRTIO_F_VERSION_1);
+    add(-EPROTO);
+    assert_true(logged("does not offer VERSION_1"));
+    assert_true(fake.status & FAILED);
+}
+
+static void a_device_that_lacks_a_required_feature_is_failed(void **state)
+{
+    (void)state;
+    fake.device.type = VIRTIO_ID_SOUND;
+    add(-EPROTO);
+    assert_true(logged("lacks a feature"));
+}
+
+static void features_beyond_128_are_none(void **state)
+{
+    const struct virtio_features all = { { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX } };
+
+    (void)state;
+    assert_true(virtio_features_have(&all, 127));
+    assert_false(virtio_features_have(&all, 128));
+    assert_false(virtio_features_have(&all, UINT32_MAX));
+}
+
+/* ---- configuration */
+
+static void a_field_is_read_in_its_own_width(void **state)
+{
+    static const uint8_t bytes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
+    uint64_t u64;
+    uint32_t u32;
+    uint16_t u16;
+    uint8_t mac[6];
+
+    (void)state;
+    memcpy(fake.config, bytes, sizeof(bytes));
+    fake.device.config_bytes = sizeof(bytes);
+    add(0);
+    assert_int_equal(virtio_config_read(&fake.device, 8, &u64, 8), 0);
+    assert_int_equal(u64, UINT64_C(0x100f0e0d0c0b0a09));
+    assert_int_equal(virtio_config_read(&fake.device, 4, &u32, 4), 0);
+    assert_int_equal(u32, 0x08070605);
+    assert_int_equal(virtio_config_read(&fake.device, 2, &u16, 2), 0);
+    assert_int_equal(u16, 0x0403);
+    assert_int_equal(virtio_config_read(&fake.device, 1, mac, 6), 0);
+    assert_memory_equal(mac, bytes + 1, 6);
+}
+
+static void a_field_beyond_the_configuration_is_refused(void **state)
+{
+    uint64_t value;
+
+    (void)state;
+    fake.device.config_bytes = 8;
+    add(0);
+    assert_int_equal(virtio_config_read(&fake.device, 0, &value, 8), 0);
+    assert_int_equal(virtio_config_read(&fake.device, 4, &value, 8), -ERANGE);
+    assert_int_equal(virtio_config_read(&fake.device, 8, &value, 1), -ERANGE);
+    assert_int_equal(virtio_config_read(&fake.device, UINT32_MAX, &value, 1), -ERANGE);
+    assert_int_equal(virtio_config_read(&fake.device, 0, &value, 0), -ERANGE);
+    assert_int_equal(virtio_config_write(&fake.device, 8, 0, 1), -ERANGE);
+    assert_int_equal(virtio_config_write(&fake.device, 4, 0x55667788, 4), 0);
+    assert_int_equal(fake.config[7], 0x55);
+}
+
+static void a_configuration_that_changes_meanwhile_is_read_again(void **state)
+{
+    uint32_t value;
+
+    (void)state;
+    add(0);
+    fake.unsettled_reads = 5;
+    assert_int_equal(virtio_config_read(&fake.device, 0, &value, 4), 0);
+    assert_int_equal(fake.unsettled_reads, 0);
+}
+
+static void a_configuration_that_never_settles_is_an_error(void **state)
+{
+    uint32_t value;
+
+    (void)state;
+    add(0);
+    fake.never_settles = true;
+    assert_int_equal(virtio_config_read(&fake.device, 0, &value, 4), -EIO);
+    assert_true(fake.generation <= 200);
+    assert_true(logged("does not settle"));
+}
+
+/* ---- queues */
+
+static void a_split_queue_gets_the_largest_power_of_two_both_sides_can(void **state)
+{
+    static const struct {
+        uint32_t theirs;
+        unsigned ours, size;
+    } cases[] = { { 64, 16, 16 }, { 16, 64, 16 },          { 100, 100, 64 },
+                  { 1, 256, 1 },  { 65535, 40000, 32768 }, { UINT32_MAX, 256, 256 } };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        fake_transport_init(&fake, VIRTIO_ID_NET);
+        fake.queues[0].size_max = cases[i].theirs;
+        wanted_size = cases[i].ours;
+        add(0);
+        assert_int_equal(queues[0].size, cases[i].size);
+        assert_int_equal(fake.queues[0].size, cases[i].size);
+        virtio_remove(&fake.device);
+    }
+    fake.device.link.next = NULL;
+}
+
+static void a_packed_queue_may_have_any_size(void **state)
+{
+    (void)state;
+    fake_offer(&fake, VIRTIO_F_RING_PACKED);
+    fake.queues[0].size_max = 100;
+    wanted_size = 256;
+    add(0);
+    assert_int_equal(queues[0].size, 100);
+    assert_string_equal(virtio_ring_text(&fake.device), "packed");
+}
+
+static void a_queue_that_is_not_there_is_told(void **state)
+{
+    (void)state;
+    fake.queues[0].size_max = 0;
+    add(-ENOENT);
+}
+
+static void a_queue_of_no_size_is_our_own_mistake(void **state)
+{
+    (void)state;
+    wanted_size = 0;
+    add(-EINVAL);
+}
+
+static void a_queue_is_set_up_once(void **state)
+{
+    static struct virtio_queue again;
+
+    (void)state;
+    probe_result = 0;
+    add(0);
+    assert_int_equal(virtio_queue_setup(&fake.device, &again, 0, 16, 0, NULL), -EBUSY);
+}
+
+static void indirect_tables_are_had_only_where_both_sides_want_them(void **state)
+{
+    (void)state;
+    wanted_indirect = 8;
+    fake_withdraw(&fake, VIRTIO_F_INDIRECT_DESC);
+    add(0);
+    assert_int_equal(queues[0].indirect_max, 0);
+}
+
+static void memory_that_runs_out_at_any_place_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    wanted_queues = 3;
+    watch_config = true;
+    for (int i = 0;; i++) {
+        int error;
+
+        fake_transport_init(&fake, VIRTIO_ID_NET);
+        for (unsigned q = 0; q < 3; q++)
+            fake.queues[q].size_max = 64;
+        host_allocs_until_failure = i;
+        error = virtio_add(&fake.device);
+        host_allocs_until_failure = -1;
+        virtio_remove(&fake.device);
+        assert_int_equal(host_irqs_free, HOST_IRQS);
+        if (error == 0)
+            break;
+        assert_int_equal(error, -ENOMEM);
+        assert_true(i < 20);
+    }
+    fake.device.link.next = NULL;
+}
+
+static void serve(struct fake_transport *of, unsigned queue)
+{
+    struct fake_chain *chain;
+
+    while ((chain = fake_pop(&of->queues[queue].ring))) {
+        fake_write(chain, 0, "done", 4);
+        fake_push(&of->queues[queue].ring, chain, 4);
+    }
+    fake_want_notification(&of->queues[queue].ring);
+    fake_transport_interrupt(of, queue);
+}
+
+static void run_a_request(void)
+{
+    static char buffer[8];
+    struct virtq_elem elem = { (uintptr_t)buffer, sizeof(buffer) };
+    struct virtq_buffer lent = { &elem, 0, 1, buffer };
+    struct virtq_done done;
+
+    memset(buffer, 0, sizeof(buffer));
+    fake.kicked = serve;
+    assert_false(virtq_arm(&queues[0].ring, 1));
+    assert_int_equal(virtq_add(&queues[0].ring, &lent, 1), 1);
+    if (virtq_publish(&queues[0].ring))
+        virtq_notify(&queues[0].ring);
+    assert_int_equal(event_wait(&events[0], CLOCK_NEVER), 0);
+    assert_int_equal(virtq_get(&queues[0].ring, &done, 1), 1);
+    assert_ptr_equal(done.cookie, buffer);
+    assert_int_equal(done.len, 4);
+    assert_string_equal(buffer, "done");
+    fake_transport_check(&fake);
+}
+
+static void a_request_travels_on_either_ring_and_by_any_interrupt(void **state)
+{
+    static const enum irq_mode modes[] = { IRQ_MODE_MSIX, IRQ_MODE_POLL };
+
+    (void)state;
+    for (unsigned packed = 0; packed < 2; packed++)
+        for (unsigned mode = 0; mode < 2; mode++) {
+            fake_transport_init(&fake, VIRTIO_ID_NET);
+            fake.queues[0].size_max = 4;
+            if (packed)
+                fake_offer(&fake, VIRTIO_F_RING_PACKED);
+            irq_mode = modes[mode];
+            add(0);
+            for (unsigned i = 0; i < 10; i++)
+                run_a_request();
+            assert_int_equal(host_event_is_polled(&events[0]), modes[mode] == IRQ_MODE_POLL);
+            virtio_remove(&fake.device);
+            assert_false(host_event_is_polled(&events[0]));
+        }
+    fake.device.link.next = NULL;
+}
+
+/* ---- interrupts */
+
+static void each_queue_has_a_vector_of_its_own_where_there_are_enough(void **state)
+{
+    (void)state;
+    wanted_queues = 3;
+    watch_config = true;
+    add(0);
+    assert_int_equal(fake.config_vector, 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(fake.queues[i].vector, i + 1);
+    assert_int_equal(fake.device.interrupts, VIRTIO_INTERRUPTS_MSIX);
+    fake_transport_interrupt_always(&fake, 1);
+    assert_true(events[1].marked);
+    assert_false(events[0].marked || events[2].marked || config_event.marked);
+}
+
+static void queues_share_vectors_where_there_are_fewer(void **state)
+{
+    (void)state;
+    fake.n_vectors = 2;
+    wanted_queues = 3;
+    watch_config = true;
+    add(0);
+    assert_int_equal(fake.config_vector, 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(fake.queues[i].vector, 1);
+    fake_transport_interrupt_always(&fake, 2);
+    assert_true(events[0].marked && events[1].marked && events[2].marked);
+    assert_false(config_event.marked);
+}
+
+static void one_vector_serves_everything(void **state)
+{
+    (void)state;
+    fake.n_vectors = 1;
+    wanted_queues = 2;
+    watch_config = true;
+    add(0);
+    assert_int_equal(fake.queues[1].vector, 0);
+    fake_transport_interrupt_always(&fake, 0);
+    assert_true(events[0].marked && events[1].marked && config_event.marked);
+    assert_false(virtio_config_changed(&fake.device)); /* only a queue's */
+    fake_transport_config_changed(&fake);
+    assert_true(virtio_config_changed(&fake.device));
+    assert_false(virtio_config_changed(&fake.device));
+}
+
+static void a_vector_that_the_device_refuses_is_replaced_by_the_first(void **state)
+{
+    (void)state;
+    fake.vectors_refused_from = 1;
+    wanted_queues = 2;
+    add(0);
+    assert_int_equal(fake.queues[0].vector, 0);
+    assert_int_equal(fake.queues[1].vector, 0);
+    run_a_request();
+}
+
+static void cpu_vectors_that_run_out_are_shared(void **state)
+{
+    (void)state;
+    host_irqs_free = 2;
+    wanted_queues = 3;
+    watch_config = true;
+    /* The first two queues take both. */
+    add(0);
+    assert_int_equal(fake.queues[0].vector, 1);
+    assert_int_equal(fake.queues[1].vector, 2);
+    assert_true(queues[2].polled);
+    assert_true(fake.device.config_polled);
+    virtio_remove(&fake.device);
+    fake.device.link.next = NULL;
+    host_irqs_free = HOST_IRQS;
+}
+
+static void a_device_without_vectors_is_looked_after_by_a_timer(void **state)
+{
+    uint64_t start_ns;
+
+    (void)state;
+    fake.n_vectors = 0;
+    watch_config = true;
+    add(0);
+    assert_int_equal(fake.device.interrupts, VIRTIO_INTERRUPTS_POLL);
+    assert_false(host_event_is_polled(&events[0])); /* the CPU may halt */
+    start_ns = host_clock_ns;
+    run_a_request();
+    assert_true(host_clock_ns - start_ns <= 20 * NSEC_PER_MSEC);
+    fake_transport_config_changed(&fake);
+    assert_int_equal(event_wait(&config_event, CLOCK_NEVER), 0);
+    assert_true(virtio_config_changed(&fake.device));
+}
+
+/* Looks at an idle device in so much time. */
+static unsigned looks_in(uint64_t ns)
+{
+    uint64_t end_ns = host_clock_ns + ns;
+    unsigned looks = 0;
+
+    while (host_next_timer(end_ns))
+        looks++;
+    host_clock_ns = end_ns;
+    return looks;
+}
+
+static void a_device_without_vectors_is_looked_after_rarely_while_nothing_moves(void **state)
+{
+    struct virtio_driver patient;
+
+    (void)state;
+    fake.n_vectors = 0;
+    watch_config = true;
+    add(0);
+    looks_in(NSEC_PER_SEC);
+    assert_in_range(looks_in(NSEC_PER_SEC), 100, 130);
+    virtio_remove(&fake.device);
+    assert_int_equal(looks_in(NSEC_PER_SEC), 0);
+
+    fake_transport_init(&fake, VIRTIO_ID_NET);
+    fake.queues[0].size_max = 4;
+    fake.n_vectors = 0;
+    add(0);
+    patient = net_driver;
+    patient.patient = true;
+    fake.device.driver = &patient;
+    looks_in(NSEC_PER_SEC);
+    assert_in_range(looks_in(10 * NSEC_PER_SEC), 70, 80);
+    fake_transport_config_changed(&fake);
+    assert_int_equal(looks_in(130 * NSEC_PER_MSEC), 1);
+    assert_true(virtio_config_changed(&fake.device));
+    assert_in_range(looks_in(130 * NSEC_PER_MSEC), 7, 8); /* 1, 2, 4 ... ms */
+    run_a_request();
+    assert_true(host_next_timer(CLOCK_NEVER)); /* sees that something moves */
+    assert_int_equal(looks_in(10 * NSEC_PER_MSEC), 3);
+    fake.device.driver = &net_driver;
+}
+
+static void a_queue_without_an_event_has_no_interrupt(void **state)
+{
+    static struct virtio_queue silent;
+
+    (void)state;
+    wanted_queues = 0;
+    probe_result = -EBUSY; /* the device stays before DRIVER_OK */
+    add(-EBUSY);
+    probe_result = 0;
+    virtio_reset(&fake.device);
+    fake.device.driver = &net_driver;
+    assert_int_equal(virtio_reinit(&fake.device), 0);
+    assert_int_equal(virtio_queue_setup(&fake.device, &silent, 0, 4, 0, NULL), 0);
+    assert_int_equal(fake.queues[0].vector, VIRTIO_NO_VECTOR);
+    assert_false(silent.polled);
+}
+
+static void an_event_that_two_devices_share_is_polled_until_both_are_gone(void **state)
+{
+    static struct fake_transport other;
+    static struct virtio_queue theirs;
+
+    (void)state;
+    irq_mode = IRQ_MODE_POLL;
+    share_event = true;
+    wanted_queues = 2;
+    add(0);
+    fake_transport_init(&other, VIRTIO_ID_NET);
+    wanted_queues = 0;
+    other.queues[0].size_max = 4;
+    probe_result = 0;
+    assert_int_equal(virtio_add(&other.device), 0);
+    virtio_reset(&other.device);
+    assert_int_equal(virtio_reinit(&other.device), 0);
+    assert_int_equal(virtio_queue_setup(&other.device, &theirs, 0, 4, 0, &events[0]), 0);
+    virtio_remove(&other.device);
+    assert_true(host_event_is_polled(&events[0]));
+}
+
+/* ---- changes, needs reset, recovery */
+
+static void a_change_of_the_configuration_is_told_once(void **state)
+{
+    (void)state;
+    watch_config = true;
+    add(0);
+    assert_false(virtio_config_changed(&fake.device));
+    fake_transport_config_changed(&fake);
+    assert_true(config_event.marked);
+    assert_true(virtio_config_changed(&fake.device));
+    assert_false(virtio_config_changed(&fake.device));
+}
+
+static void polling_looks_for_changes_at_most_200_times_a_second(void **state)
+{
+    unsigned told = 0;
+
+    (void)state;
+    irq_mode = IRQ_MODE_POLL;
+    watch_config = true;
+    add(0);
+    host_clock_ns += NSEC_PER_SEC;
+    for (unsigned i = 0; i < 1000; i++) {
+        fake_transport_config_changed(&fake);
+        told += virtio_config_changed(&fake.device);
+        host_clock_ns += NSEC_PER_MSEC;
+    }
+    assert_in_range(told, 190, 201);
+}
+
+static void a_device_that_asks_for_a_reset_is_noticed_in_every_mode(void **state)
+{
+    static const enum irq_mode modes[] = { IRQ_MODE_MSIX, IRQ_MODE_POLL };
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        fake_transport_init(&fake, VIRTIO_ID_NET);
+        fake.queues[0].size_max = 4;
+        irq_mode = modes[i];
+        watch_config = true;
+        add(0);
+        host_clock_ns += NSEC_PER_SEC;
+        assert_false(virtio_needs_reset(&fake.device));
+        fake_transport_ask_for_reset(&fake);
+        assert_true(virtio_config_changed(&fake.device));
+        assert_true(virtio_needs_reset(&fake.device));
+        virtio_remove(&fake.device);
+    }
+    fake.device.link.next = NULL;
+}
+
+static void a_device_comes_back_after_a_reset_with_all_that_was_lent(void **state)
+{
+    static char buffer[8];
+    struct virtq_elem elem = { (uintptr_t)buffer, sizeof(buffer) };
+    struct virtq_buffer lent = { &elem, 0, 1, buffer };
+    void *cookies[4];
+
+    (void)state;
+    watch_config = true;
+    wanted_queues = 2;
+    add(0);
+    run_a_request();
+    fake.kicked = NULL;
+    assert_int_equal(virtq_add(&queues[0].ring, &lent, 1), 1);
+    virtq_publish(&queues[0].ring);
+    fake_transport_ask_for_reset(&fake);
+
+    assert_int_equal(virtio_reset(&fake.device), 0);
+    assert_int_equal(virtq_drain(&queues[0].ring, cookies, 4), 1);
+    assert_ptr_equal(cookies[0], buffer);
+    assert_int_equal(virtio_reinit(&fake.device), 0);
+    assert_int_equal(virtio_start(&fake.device), 0);
+    assert_false(virtio_needs_reset(&fake.device));
+    assert_int_equal(fake.queues[0].vector, 1);
+    assert_int_equal(fake.config_vector, 0);
+    events[0].marked = false;
+    run_a_request();
+}
+
+static void a_device_that_offers_less_after_a_reset_is_failed(void **state)
+{
+    (void)state;
+    add(0);
+    assert_int_equal(virtio_reset(&fake.device), 0);
+    fake_withdraw(&fake, VIRTIO_F_EVENT_IDX);
+    assert_int_equal(virtio_reinit(&fake.device), -EPROTO);
+    assert_true(fake.status & FAILED);
+    assert_non_null(fake.device.failure);
+}
+
+static void a_queue_that_shrinks_in_a_reset_fails_the_device(void **state)
+{
+    (void)state;
+    add(0);
+    assert_int_equal(virtio_reset(&fake.device), 0);
+    fake.queues[0].size_max = 8;
+    assert_int_equal(virtio_reinit(&fake.device), -EINVAL);
+    assert_true(fake.status & FAILED);
+}
+
+static void fail_sets_failed_and_keeps_the_reason(void **state)
+{
+    (void)state;
+    add(0);
+    virtio_fail(&fake.device, "it smells");
+    assert_true(fake.status & FAILED);
+    assert_string_equal(fake.device.failure, "it smells");
+    assert_false(fake.device.started);
+    assert_true(logged("it smells"));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(bring_up_goes_through_the_states_in_order),
+        TEST(a_reset_that_takes_its_time_is_waited_for),
+        TEST(a_reset_that_never_ends_fails_after_a_second),
+        TEST(a_device_without_a_driver_is_reset_and_listed),
+        TEST(a_device_that_refuses_the_features_is_failed),
+        TEST(a_probe_that_fails_sets_failed_and_frees_its_queues),
+        TEST(start_tells_when_the_device_asks_for_a_reset_at_once),
+        TEST(two_devices_live_beside_one_that_fails),
+        TEST(only_what_is_offered_and_known_is_accepted),
+        TEST(nothing_is_accepted_that_is_not_offered),
+        TEST(a_feature_without_its_prerequisite_is_refused),
+        TEST(one_of_two_alternative_prerequisites_is_enough),
+        TEST(a_device_without_version_1_is_failed),
+        TEST(a_device_that_lacks_a_required_feature_is_failed),
+        TEST(features_beyond_128_are_none),
+        TEST(a_field_is_read_in_its_own_width),
+        TEST(a_field_beyond_the_configuration_is_refused),
+        TEST(a_configuration_that_changes_meanwhile_is_read_again),
+        TEST(a_configuration_that_never_settles_is_an_error),
+        TEST(a_split_queue_gets_the_largest_power_of_two_both_sides_can),
+        TEST(a_packed_queue_may_have_any_size),
+        TEST(a_queue_that_is_not_there_is_told),
+        TEST(a_queue_of_no_size_is_our_own_mistake),
+        TEST(a_queue_is_set_up_once),
+        TEST(indirect_tables_are_had_only_where_both_sides_want_them),
+        TEST(memory_that_runs_out_at_any_place_leaves_nothing_behind),
+        TEST(a_request_travels_on_either_ring_and_by_any_interrupt),
+        TEST(each_queue_has_a_vector_of_its_own_where_there_are_enough),
+        TEST(queues_share_vectors_where_there_are_fewer),
+        TEST(one_vector_serves_everything),
+        TEST(a_vector_that_the_device_refuses_is_replaced_by_the_first),
+        TEST(cpu_vectors_that_run_out_are_shared),
+        TEST(a_device_without_vectors_is_looked_after_by_a_timer),
+        TEST(a_device_without_vectors_is_looked_after_rarely_while_nothing_moves),
+        TEST(a_queue_without_an_event_has_no_interrupt),
+        TEST(an_event_that_two_devices_share_is_polled_until_both_are_gone),
+        TEST(a_change_of_the_configuration_is_told_once),
+        TEST(polling_looks_for_changes_at_most_200_times_a_second),
+        TEST(a_device_that_asks_for_a_reset_is_noticed_in_every_mode),
+        TEST(a_device_comes_back_after_a_reset_with_all_that_was_lent),
+        TEST(a_device_that_offers_less_after_a_reset_is_failed),
+        TEST(a_queue_that_shrinks_in_a_reset_fails_the_device),
+        TEST(fail_sets_failed_and_keeps_the_reason),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The modern PCI transport against a fake function whose registers see every
+ * access: capabilities that lie, vectors that are refused, doorbells outside.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drivers/pci/pci.h"
+#include "drivers/virtio/device.h"
+#include "drivers/virtio/spec/ids.h"
+#include "drivers/virtio/spec/pci.h"
+#include "kernel/irq.h"
+#include "lib/base/errno.h"
+#include "tests/host/alloc.h"
+#include "tests/host/cmdline.h"
+#include "tests/host/event.h"
+#include "tests/host/fake_pci.h"
+#include "tests/host/irq.h"
+#include "tests/host/log.h"
+#include "tests/host/mmio.h"
+#include "tests/host/registers.h"
+
+/* Where things are in the BAR, which is one watched page of registers. */
+#define BAR_ADDRESS    UINT64_C(0x8000000000)
+#define COMMON_AT      0x0000
+#define DEVICE_AT      0x1000
+#define NOTIFY_AT      0x2000
+#define NOTIFY_BYTES   0x10
+#define MULTIPLIER     4
+#define TABLE_AT       0x3000
+#define PENDING_AT     0x3800
+#define N_QUEUES       2
+#define N_VECTORS      3
+#define FIELD(name)    (COMMON_AT + offsetof(struct virtio_pci_common_cfg, name))
+#define IS_FIELD(o, n) ((o) == FIELD(n))
+
+static struct fake_pci *fake;
+static struct fake_function *function;
+static uint8_t *page;
+
+/* ---- the device behind the registers */
+
+static struct {
+    uint8_t status;
+    uint32_t offered[4], accepted[4], device_select, driver_select;
+    uint16_t select;
+    uint16_t config_vector;
+    unsigned vectors; /* that it can take */
+    struct {
+        uint16_t size, vector, enable, notify_off;
+        uint64_t desc, driver, device;
+        unsigned kicks;
+    } queues[N_QUEUES];
+    const char *violation;
+} device;
+
+static void break_rule(const char *rule)
+{
+    if (!device.violation)
+        device.violation = rule;
+}
+
+static void reset_device(void)
+{
+    device.status = 0;
+    device.config_vector = VIRTIO_MSI_NO_VECTOR;
+    memset(device.accepted, 0, sizeof(device.accepted));
+    for (unsigned i = 0; i < N_QUEUES; i++) {
+        device.queues[i].enable = 0;
+        device.queues[i].vector = VIRTIO_MSI_NO_VECTOR;
+    }
+}
+
+static void put(size_t offset, uint64_t value, unsigned bytes)
+{
+    memcpy(page + offset, &value, bytes);
+}
+
+static uint64_t get(size_t offset, unsigned bytes)
+{
+    uint64_t value = 0;
+
+    memcpy(&value, page + offset, bytes);
+    return value;
+}
+
+/* How wide each register of the common configuration is (§4.1.3.1); 64-bit ones go by halves. */
+static unsigned width_of(size_t offset)
+{
+    if (offset >= DEVICE_AT)
+        return 0;
+    if (offset < FIELD(config_msix_vector) || offset >= FIELD(queue_desc))
+        return 4;
+    return IS_FIELD(offset, device_status) || IS_FIELD(offset, config_generation) ? 1 : 2;
+}
+
+static void fill(size_t offset, unsigned bytes)
+{
+    unsigned width = width_of(offset), i = device.select;
+
+    if (width && width != bytes)
+        break_rule("a register was read in a wrong width");
+    put(FIELD(device_feature), device.device_select < 4 ? device.offered[device.device_select] : 0,
+        4);
+    put(FIELD(config_msix_vector), device.config_vector, 2);
+    put(FIELD(num_queues), N_QUEUES, 2);
+    put(FIELD(device_status), device.status, 1);
+    put(FIELD(queue_size), i < N_QUEUES ? device.queues[i].size : 0, 2);
+    put(FIELD(queue_msix_vector), i < N_QUEUES ? device.queues[i].vector : 0, 2);
+    put(FIELD(queue_enable), i < N_QUEUES ? device.queues[i].enable : 0, 2);
+    put(FIELD(queue_notify_off), i < N_QUEUES ? device.queues[i].notify_off : 0, 2);
+}
+
+static uint16_t vector_taken(uint16_t vector)
+{
+    return vector < device.vectors ? vector : VIRTIO_MSI_NO_VECTOR;
+}
+
+static void written_to_queue(size_t offset)
+{
+    unsigned i = device.select;
+    uint16_t value = (uint16_t)get(offset, 2);
+
+    if (i >= N_QUEUES) {
+        break_rule("a register of a queue that is not there was written");
+        return;
+    }
+    if (device.queues[i].enable)
+        break_rule("a queue was changed after it was enabled");
+    if (IS_FIELD(offset, queue_size))
+        device.queues[i].size = value;
+    else if (IS_FIELD(offset, queue_msix_vector))
+        device.queues[i].vector = vector_taken(value);
+    else if (IS_FIELD(offset, queue_enable))
+        device.queues[i].enable = value;
+    device.queues[i].desc = get(FIELD(queue_desc), 8);
+    device.queues[i].driver = get(FIELD(queue_driver), 8);
+    device.queues[i].device = get(FIELD(queue_device), 8);
+    if (IS_FIELD(offset, queue_enable) && value != 1)
+        break_rule("something else than 1 was written to queue_enable");
+}
+
+static void act(size_t offset, unsigned bytes)
+{
+    unsigned width = width_of(offset);
+
+    if (width && width != bytes)
+        break_rule("a register was written in a wrong width");
+    if (offset >= NOTIFY_AT && offset < TABLE_AT) {
+        uint16_t queue = (uint16_t)get(offset, 2);
+
+        if (bytes != 2 || queue >= N_QUEUES ||
+            offset != NOTIFY_AT + (size_t)device.queues[queue].notify_off * MULTIPLIER)
+            break_rule("a doorbell of a wrong width, place or value");
+        else
+            device.queues[queue].kicks++;
+    } else if (offset >= DEVICE_AT) {
+        return;
+    } else if (IS_FIELD(offset, device_feature_select)) {
+        device.device_select = (uint32_t)get(offset, 4);
+    } else if (IS_FIELD(offset, driver_feature_select)) {
+        device.driver_select = (uint32_t)get(offset, 4);
+    } else if (IS_FIELD(offset, driver_feature)) {
+        device.accepted[device.driver_select & 3] = (uint32_t)get(offset, 4);
+    } else if (IS_FIELD(offset, config_msix_vector)) {
+        device.config_vector = vector_taken((uint16_t)get(offset, 2));
+    } else if (IS_FIELD(offset, device_status)) {
+        device.status = (uint8_t)get(offset, 1);
+        if (!device.status)
+            reset_device();
+    } else if (IS_FIELD(offset, queue_select)) {
+        device.select = (uint16_t)get(offset, 2);
+    } else if (offset > FIELD(queue_select) && !IS_FIELD(offset, queue_notify_off)) {
+        written_to_queue(offset);
+    } else {
+        break_rule("a read-only register was written");
+    }
+}
+
+/* ---- a driver with two queues */
+
+static struct virtio_queue queues[N_QUEUES];
+static struct event events[N_QUEUES], config_event;
+static unsigned probes;
+static uint32_t probed_type;
+
+static int probe(struct virtio_device *dev)
+{
+    probes++;
+    probed_type = dev->type;
+    for (unsigned i = 0; i < N_QUEUES; i++) {
+        int error = virtio_queue_setup(dev, &queues[i], (uint16_t)i, 8, 0, &events[i]);
+
+        if (error)
+            return error;
+    }
+    virtio_config_watch(dev, &config_event);
+    return virtio_start(dev);
+}
+
+static const struct virtio_driver net_driver LINKER_SET(virtio_drivers) = { .name = "test-net",
+                                                                            .type = VIRTIO_ID_NET,
+                                                                            .probe = probe };
+static const struct virtio_driver blk_driver LINKER_SET(virtio_drivers) = { .name = "test-blk",
+                                                                            .type = VIRTIO_ID_BLOCK,
+                                                                            .probe = probe };
+
+/* ---- the function that the registers belong to */
+
+static unsigned add_capability(uint8_t type, unsigned bytes, uint8_t bar, uint32_t offset,
+                               uint32_t length)
+{
+    unsigned at = fake_pci_capability(function, PCI_CAP_VENDOR, bytes);
+
+    function->space[at + 2] = (uint8_t)bytes;
+    function->space[at + 3] = type;
+    function->space[at + 4] = bar;
+    fake_put32(function, at + 8, offset);
+    fake_put32(function, at + 12, length);
+    return at;
+}
+
+static unsigned add_common(void)
+{
+    return add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 4, COMMON_AT, 0x1000);
+}
+
+static unsigned add_device_config(void)
+{
+    return add_capability(VIRTIO_PCI_CAP_DEVICE_CFG, 16, 4, DEVICE_AT, 0x1000);
+}
+
+static unsigned add_notify(void)
+{
+    unsigned at = add_capability(VIRTIO_PCI_CAP_NOTIFY_CFG, 20, 4, NOTIFY_AT, NOTIFY_BYTES);
+
+    fake_put32(function, at + 16, MULTIPLIER);
+    return at;
+}
+
+static void add_function(uint16_t id)
+{
+    function = fake_pci_function(fake, 0, 4, 0, VIRTIO_PCI_VENDOR_ID, id);
+    fake_pci_bar(function, 4, PCI_BAR_MEMORY64, HOST_REGISTERS_BYTES, BAR_ADDRESS);
+}
+
+static void add_good_function(void)
+{
+    add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+    fake_pci_msix(function, N_VECTORS, 4, TABLE_AT, PENDING_AT);
+    add_common();
+    add_device_config();
+    add_notify();
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    page = host_registers_map();
+    host_registers.read = fill;
+    host_registers.written = act;
+    host_mmio_start = BAR_ADDRESS;
+    host_mmio_bytes = HOST_REGISTERS_BYTES;
+    host_mmio_memory = page;
+    memset(&device, 0, sizeof(device));
+    device.offered[1] = 1 | 1u << (VIRTIO_F_RING_PACKED - 32);
+    device.vectors = N_VECTORS;
+    for (unsigned i = 0; i < N_QUEUES; i++) {
+        device.queues[i].size = 64;
+        device.queues[i].notify_off = (uint16_t)i;
+        event_init(&events[i]);
+    }
+    event_init(&config_event);
+    reset_device();
+    fake = fake_pci_host(0, 0);
+    irq_mode = IRQ_MODE_MSIX;
+    host_log_clear();
+    probes = 0;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    assert_null(device.violation);
+    assert_null(fake->violation);
+    assert_null(virtio_next(NULL));
+    assert_int_equal(host_irqs_free, HOST_IRQS);
+    return 0;
+}
+
+static void scan(void)
+{
+    assert_int_equal(pci_add_host(&fake->host), 0);
+    host_registers_watch(true);
+    assert_int_equal(pci_scan(), 1);
+}
+
+static void forget(void)
+{
+    pci_forget();
+    host_registers_watch(false);
+    if (device.violation)
+        fail_msg("%s", device.violation);
+}
+
+static bool is_driven(void)
+{
+    bool driven;
+
+    scan();
+    driven = probes == 1 && virtio_next(NULL) && virtio_next(NULL)->started;
+    forget();
+    return driven;
+}
+
+static bool logged(const char *text)
+{
+    return strstr(host_log_text(), text) != NULL;
+}
+
+/* ---- tests */
+
+static void a_modern_device_is_brought_up_with_a_vector_a_queue(void **state)
+{
+    (void)state;
+    add_good_function();
+    scan();
+    assert_int_equal(probes, 1);
+    assert_int_equal(probed_type, VIRTIO_ID_NET);
+    assert_int_equal(device.status, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+                                        VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+    assert_int_equal(device.config_vector, 0);
+    for (unsigned i = 0; i < N_QUEUES; i++) {
+        assert_int_equal(device.queues[i].vector, i + 1);
+        assert_int_equal(device.queues[i].enable, 1);
+        assert_int_equal(device.queues[i].size, 8);
+        assert_int_equal(device.queues[i].desc, queues[i].areas.descriptor_addr);
+        assert_int_equal(device.queues[i].driver, queues[i].areas.driver_addr);
+        assert_int_equal(device.queues[i].device, queues[i].areas.device_addr);
+        virtq_notify(&queues[i].ring);
+        assert_int_equal(device.queues[i].kicks, 1);
+    }
+    assert_true(fake_get16(function, PCI_COMMAND) & PCI_COMMAND_MASTER);
+    forget();
+    assert_int_equal(device.status, 0);
+    assert_false(fake_get16(function, PCI_COMMAND) & PCI_COMMAND_MASTER);
+}
+
+static void ring_split_keeps_the_packed_ring_from_being_accepted(void **state)
+{
+    (void)state; /* main() gave the kernel word */
+    add_good_function();
+    scan();
+    assert_false(virtio_has(virtio_next(NULL), VIRTIO_F_RING_PACKED));
+    assert_int_equal(device.accepted[1], 1);
+    assert_int_equal(device.accepted[0], 0);
+    forget();
+}
+
+static void a_transitional_device_with_the_capabilities_is_driven_as_modern(void **state)
+{
+    (void)state;
+    add_function(VIRTIO_TRANS_ID_BLOCK);
+    add_common();
+    add_notify();
+    scan();
+    assert_int_equal(probed_type, VIRTIO_ID_BLOCK);
+    assert_true(virtio_next(NULL)->started);
+    assert_int_equal(virtio_next(NULL)->config_bytes, 0);
+    forget();
+}
+
+static void a_legacy_device_is_reported_and_left_alone(void **state)
+{
+    (void)state;
+    add_function(VIRTIO_TRANS_ID_BLOCK);
+    assert_false(is_driven());
+    assert_true(logged("no usable modern virtio registers"));
+    assert_false(fake_get16(function, PCI_COMMAND) & PCI_COMMAND_MASTER);
+}
+
+static void a_device_id_without_a_type_is_not_ours(void **state)
+{
+    (void)state;
+    add_function(0x103f);
+    assert_false(is_driven());
+    assert_string_equal(host_log_text(), "");
+}
+
+static void irq_poll_leaves_msix_off(void **state)
+{
+    (void)state;
+    irq_mode = IRQ_MODE_POLL;
+    add_good_function();
+    scan();
+    assert_int_equal(device.config_vector, VIRTIO_MSI_NO_VECTOR);
+    assert_int_equal(device.queues[0].vector, VIRTIO_MSI_NO_VECTOR);
+    assert_true(host_event_is_polled(&events[0]));
+    assert_false(fake_get16(function, PCI_CAP_MIN + PCI_MSIX_CONTROL) & PCI_MSIX_ENABLE);
+    forget();
+}
+
+static void vectors_that_the_device_cannot_take_are_shared(void **state)
+{
+    (void)state;
+    device.vectors = 1;
+    add_good_function();
+    scan();
+    assert_int_equal(device.queues[0].vector, 0);
+    assert_int_equal(device.queues[1].vector, 0);
+    assert_int_equal(device.config_vector, 0);
+    forget();
+}
+
+static void without_any_vector_the_device_is_looked_after_by_a_timer(void **state)
+{
+    (void)state;
+    device.vectors = 0;
+    add_good_function();
+    scan();
+    assert_true(queues[0].polled && queues[1].polled);
+    assert_true(virtio_next(NULL)->config_polled);
+    assert_true(virtio_next(NULL)->ticking);
+    forget();
+}
+
+static void the_first_good_capability_of_a_type_is_used(void **state)
+{
+    (void)state;
+    add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+    add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 6, COMMON_AT, 0x1000); /* no such BAR */
+    add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 2, COMMON_AT, 0x1000); /* not implemented */
+    add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 4, COMMON_AT, 55);     /* too short */
+    add_capability(77, 16, 4, 0, 4);                                     /* unknown type */
+    add_common();
+    add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 4, DEVICE_AT, 0x1000); /* a second one */
+    add_notify();
+    assert_true(is_driven());
+}
+
+static void a_structure_beyond_its_bar_is_not_believed(void **state)
+{
+    static const uint32_t places[][2] = { { 0, HOST_REGISTERS_BYTES + 1 },
+                                          { HOST_REGISTERS_BYTES, 56 },
+                                          { HOST_REGISTERS_BYTES - 55, 56 },
+                                          { 0xfffffff0, 0x1000 },
+                                          { 0x10, 0xffffffff },
+                                          { 0, 0 } };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+        fake = fake_pci_host(0, 0);
+        add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+        add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 4, places[i][0], places[i][1]);
+        add_notify();
+        assert_false(is_driven());
+        assert_true(logged("no usable modern virtio registers"));
+        host_log_clear();
+    }
+}
+
+static void a_notify_capability_without_its_multiplier_is_not_believed(void **state)
+{
+    (void)state;
+    add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+    add_common();
+    add_capability(VIRTIO_PCI_CAP_NOTIFY_CFG, 16, 4, NOTIFY_AT, NOTIFY_BYTES);
+    assert_false(is_driven());
+}
+
+static void a_capability_longer_than_documented_is_fine(void **state)
+{
+    (void)state;
+    add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+    add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 32, 4, COMMON_AT, 0x2000);
+    add_notify();
+    assert_true(is_driven());
+}
+
+static void registers_in_a_bar_without_an_address_are_reported(void **state)
+{
+    (void)state;
+    add_good_function();
+    fake_pci_bar(function, 4, PCI_BAR_MEMORY64, HOST_REGISTERS_BYTES, 0);
+    assert_false(is_driven());
+    assert_true(logged("BAR 4 has no address"));
+}
+
+static void a_doorbell_outside_the_notify_structure_fails_the_device(void **state)
+{
+    (void)state;
+    add_good_function();
+    device.queues[1].notify_off = NOTIFY_BYTES / MULTIPLIER;
+    scan();
+    assert_false(virtio_next(NULL)->started);
+    assert_true(device.status & VIRTIO_CONFIG_S_FAILED);
+    assert_true(logged("its driver could not start it"));
+    assert_false(fake_get16(function, PCI_COMMAND) & PCI_COMMAND_MASTER);
+    forget();
+}
+
+static void a_multiplier_that_overflows_fails_the_device(void **state)
+{
+    unsigned at;
+
+    (void)state;
+    add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+    add_common();
+    at = add_notify();
+    fake_put32(function, at + 16, 0x80000000);
+    device.queues[0].notify_off = 2; /* 2^32 */
+    assert_false(is_driven());
+}
+
+static void queues_may_share_one_doorbell(void **state)
+{
+    unsigned at;
+
+    (void)state;
+    add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+    add_common();
+    at = add_notify();
+    fake_put32(function, at + 16, 0);
+    device.queues[1].notify_off = 0;
+    assert_true(is_driven());
+}
+
+static void a_queue_that_is_not_there_fails_the_device(void **state)
+{
+    (void)state;
+    add_good_function();
+    device.queues[1].size = 0;
+    assert_false(is_driven());
+}
+
+static void fill_with_ones(size_t offset, unsigned bytes)
+{
+    memset(page + offset, 0xff, bytes);
+}
+
+static void ignore(size_t offset, unsigned bytes)
+{
+    (void)offset, (void)bytes;
+}
+
+static void a_device_whose_registers_read_as_ones_is_given_up(void **state)
+{
+    (void)state;
+    add_good_function();
+    host_registers.read = fill_with_ones;
+    host_registers.written = ignore;
+    assert_false(is_driven());
+    assert_true(logged("does not answer a reset"));
+}
+
+static void a_device_that_does_not_end_a_reset_reaches_no_memory_any_more(void **state)
+{
+    (void)state;
+    add_good_function();
+    scan();
+    assert_true(function->space[PCI_COMMAND] & PCI_COMMAND_MASTER);
+    host_registers.read = fill_with_ones;
+    host_registers.written = ignore;
+    assert_int_equal(virtio_reset(virtio_next(NULL)), -ETIMEDOUT);
+    assert_false(function->space[PCI_COMMAND] & PCI_COMMAND_MASTER);
+    host_registers.read = fill;
+    host_registers.written = act;
+    forget();
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_modern_device_is_brought_up_with_a_vector_a_queue),
+        TEST(ring_split_keeps_the_packed_ring_from_being_accepted),
+        TEST(a_transitional_device_with_the_capabilities_is_driven_as_modern),
+        TEST(a_legacy_device_is_reported_and_left_alone),
+        TEST(a_device_id_without_a_type_is_not_ours),
+        TEST(irq_poll_leaves_msix_off),
+        TEST(vectors_that_the_device_cannot_take_are_shared),
+        TEST(without_any_vector_the_device_is_looked_after_by_a_timer),
+        TEST(the_first_good_capability_of_a_type_is_used),
+        TEST(a_structure_beyond_its_bar_is_not_believed),
+        TEST(a_notify_capability_without_its_multiplier_is_not_believed),
+        TEST(a_capability_longer_than_documented_is_fine),
+        TEST(registers_in_a_bar_without_an_address_are_reported),
+        TEST(a_doorbell_outside_the_notify_structure_fails_the_device),
+        TEST(a_multiplier_that_overflows_fails_the_device),
+        TEST(queues_may_share_one_doorbell),
+        TEST(a_queue_that_is_not_there_fails_the_device),
+        TEST(a_device_whose_registers_read_as_ones_is_given_up),
+        TEST(a_device_that_does_not_end_a_reset_reaches_no_memory_any_more),
+    };
+
+    host_cmdline_key = "ring";
+    host_cmdline_value = "split";
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+# The hosted tests: cmocka programs on Linux under ASan and UBSan. NAME_SRCS are
+# the files linked with tests/unit/test_NAME.c.
+
+
+UNIT_TESTS += string
+string_SRCS :=
+
+UNIT_TESTS += format
+format_SRCS := lib/base/format.c
+
+UNIT_TESTS += parse
+parse_SRCS := lib/base/parse.c
+
+UNIT_TESTS += cmdline
+cmdline_SRCS := kernel/cmdline.c lib/base/format.c tests/host/log.c
+
+UNIT_TESTS += fd
+fd_SRCS := lib/libc/fd.c
+
+# Includes kernel/page.c, to start each test from nothing.
+UNIT_TESTS += page
+page_SRCS := tests/host/panic.c tests/host/log.c
+
+UNIT_TESTS += virtq
+virtq_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
+
+UNIT_TESTS += spec
+spec_SRCS :=
+
+HOST_MEMORY_SRCS := kernel/page.c kernel/alloc.c kernel/vmem.c tests/host/memory.c tests/host/panic.c tests/host/log.c
+
+UNIT_TESTS += alloc
+alloc_SRCS := $(HOST_MEMORY_SRCS)
+
+UNIT_TESTS += vmem
+vmem_SRCS := $(HOST_MEMORY_SRCS) kernel/dma.c
+
+UNIT_TESTS += acpi
+acpi_SRCS := drivers/acpi/aml.c drivers/acpi/fadt.c drivers/acpi/madt.c drivers/acpi/tables.c tests/host/log.c
+
+UNIT_TESTS += partition
+partition_SRCS := lib/fs/partition.c lib/fs/partition_text.c kernel/blkdev.c lib/base/format.c tests/host/ramdisk.c \
+                  tests/host/alloc.c tests/host/clock.c tests/host/event.c
+
+# mallocng under other names; what its authors write without a thought, our warnings need not name.
+UNIT_TESTS += malloc
+malloc_SRCS := $(MALLOC_SRCS) $(HOST_MEMORY_SRCS)
+malloc_CFLAGS := $(foreach f,malloc free realloc aligned_alloc malloc_usable_size,-D$(f)=ng_$(f)) -Wno-sign-compare \
+                 -Wno-shadow -Wno-parentheses -D_DEFAULT_SOURCE
+
+# Includes kernel/clock.c, to start each test from nothing.
+UNIT_TESTS += clock
+clock_SRCS := drivers/clock/rtc.c tests/host/irq.c tests/host/log.c
+
+# Includes kernel/random.c, to start each test from nothing.
+UNIT_TESTS += random
+random_SRCS := lib/base/blake2s.c lib/base/chacha20.c tests/host/log.c
+
+UNIT_TESTS += virtio_blk
+virtio_blk_SRCS := drivers/virtio/blk.c kernel/blkdev.c drivers/virtio/device.c drivers/virtio/virtq.c \
+                   lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c event.c irq.c dma.c \
+                   alloc.c clock.c cmdline.c log.c panic.c)
+
+UNIT_TESTS += pci
+pci_SRCS := drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c lib/base/format.c \
+            tests/host/alloc.c tests/host/fake_pci.c tests/host/log.c tests/host/mmio.c tests/host/panic.c
+
+UNIT_TESTS += virtio_device
+virtio_device_SRCS := drivers/virtio/device.c drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c \
+                      tests/host/clock.c tests/host/cmdline.c tests/host/dma.c tests/host/event.c \
+                      tests/host/fake_device.c tests/host/fake_transport.c tests/host/irq.c tests/host/log.c \
+                      tests/host/panic.c
+
+UNIT_TESTS += virtio_balloon
+virtio_balloon_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c drivers/virtio/virtq.c lib/base/format.c \
+                       kernel/page.c kernel/vmem.c $(addprefix tests/host/,memory.c fake_transport.c fake_device.c \
+                       event.c irq.c dma.c alloc.c clock.c cmdline.c log.c panic.c)
+
+UNIT_TESTS += virtio_pci
+virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c drivers/virtio/device.c drivers/virtio/pci.c \
+                   drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c \
+                   tests/host/dma.c tests/host/event.c tests/host/fake_pci.c tests/host/irq.c tests/host/log.c \
+                   tests/host/mmio.c tests/host/panic.c tests/host/registers.c
+
+# Includes arch/x86_64/hypervisor.c, kvm.c and tsc.c, on a CPU of its own.
+UNIT_TESTS += kvm
+kvm_SRCS := tests/host/log.c
+
+UNIT_TESTS += virtio_net
+virtio_net_SRCS := drivers/virtio/net.c drivers/virtio/device.c drivers/virtio/virtq.c kernel/netdev.c lib/base/format.c \
+                   $(addprefix tests/host/,fake_transport.c fake_device.c event.c irq.c dma.c alloc.c clock.c cmdline.c \
+                   log.c panic.c random.c)
+
+UNIT_TESTS += net_parts
+net_parts_SRCS := lib/net/config.c lib/net/heap.c lib/net/checksum.c lib/net/isn.c lib/base/parse.c \
+                  $(addprefix tests/host/,alloc.c clock.c log.c page.c panic.c random.c)
+
+# lwIP and its port above a fake netdev, without sockets, whose types are not Linux's.
+UNIT_TESTS += netif
+netif_SRCS := $(filter-out %/sockets.c %/netdb.c %/fs.c %/httpd.c,$(LWIP_SRCS)) \
+              $(filter-out %/libc.c %/socket.c %/status.c %/status_server.c,$(NET_LWIP_SRCS)) \
+              kernel/cmdline.c kernel/netdev.c lib/base/format.c lib/base/parse.c \
+              $(addprefix tests/host/,alloc.c clock.c event.c log.c page.c panic.c random.c)
+netif_CFLAGS := $(LWIP_FLAGS)
+
+UNIT_TESTS += acpi_window
+acpi_window_SRCS := drivers/acpi/aml.c drivers/acpi/pci_window.c
+
+UNIT_TESTS += smbios
+smbios_SRCS := drivers/smbios.c lib/base/format.c kernel/report.c tests/host/panic.c tests/host/log.c
+
+UNIT_TESTS += timer
+timer_SRCS := kernel/timer.c tests/host/clock.c tests/host/irq.c
+
+# At the addresses of an image's text.
+UNIT_TESTS += symbol
+symbol_SRCS := kernel/symbol.c
+symbol_CFLAGS := -fno-pie
+symbol_LDFLAGS := -no-pie -Wl,--defsym=__text_start=0x100000,--defsym=__text_end=0x100400
+
+# Includes boot/pvh.c, to start each test from nothing.
+UNIT_TESTS += pvh
+pvh_SRCS :=
+
+UNIT_TESTS += report
+report_SRCS := kernel/report.c lib/base/format.c tests/host/panic.c
+
+# With the image's own switch between stacks, which the address sanitizer does not follow.
+UNIT_TESTS += thread
+thread_SRCS := kernel/thread.c kernel/timer.c $(addprefix tests/host/,alloc.c clock.c irq.c page.c panic.c)
+thread_CFLAGS := -fno-pie -fno-sanitize=address
+thread_LDFLAGS := -no-pie -fno-sanitize=address -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
+$(BUILD)/tests/thread: $(OBJ)/arch/x86_64/entry.asm.o
