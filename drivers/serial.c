@@ -28,19 +28,20 @@
 #define FIFO_ENABLE     0x07
 #define MODEM_DTR_RTS   0x03
 #define STATUS_RX_READY 0x01
-#define STATUS_TX_EMPTY 0x20
+#define STATUS_TX_ROOM  0x20 /* the FIFO is empty */
+#define STATUS_TX_IDLE  0x40 /* and the last byte has gone */
 #define INTERRUPT_RX    0x01
 #define FIFO_BYTES      16
 #define MAX_WAIT        10000000 /* looks at the status: seconds */
 
 /* A reader on the host may be away for a while; one that never comes back is waited for only once.
  */
-static void wait_for_room(void)
+static void wait_for(uint8_t status)
 {
     static bool dead;
 
     for (unsigned i = 0; i < (dead ? 1 : MAX_WAIT); i++) {
-        if (port_read8(UART_LINE_STATUS) & STATUS_TX_EMPTY) {
+        if (port_read8(UART_LINE_STATUS) & status) {
             dead = false;
             return;
         }
@@ -51,7 +52,7 @@ static void wait_for_room(void)
 static void write_byte(char byte, unsigned *room)
 {
     if (!*room) {
-        wait_for_room();
+        wait_for(STATUS_TX_ROOM);
         *room = FIFO_BYTES;
     }
     port_write8(UART_TX, (uint8_t)byte);
@@ -115,7 +116,12 @@ static size_t serial_read(char *to, size_t max)
     return n;
 }
 
-static const struct console serial_console = { "ttyS0", serial_write, serial_read };
+static void serial_flush(void)
+{
+    wait_for(STATUS_TX_IDLE);
+}
+
+static const struct console serial_console = { "ttyS0", serial_write, serial_read, serial_flush };
 
 void serial_start(void)
 {

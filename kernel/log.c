@@ -35,6 +35,12 @@ void console_write(const char *bytes, size_t n)
     irq_restore(were_on);
 }
 
+void console_flush(void)
+{
+    if (console && console->flush)
+        console->flush();
+}
+
 size_t console_read(char *to, size_t max)
 {
     return console && console->read ? console->read(to, max) : 0;

@@ -26,6 +26,9 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
  */
 void console_write(const char *bytes, size_t n);
 
+/* Waits, for a bounded time, until all that was written has left the machine. Any context. */
+void console_flush(void);
+
 /*
  * What was typed at the console, at least one byte and at most max: waits for
  * it. 0: no console can be read. Thread context.
@@ -37,6 +40,7 @@ struct console {
     const char *name;
     void (*write)(const char *bytes, size_t n); /* any context */
     size_t (*read)(char *to, size_t max);       /* as console_read(); NULL: output only */
+    void (*flush)(void);                        /* as console_flush(); NULL: nothing is held back */
 };
 
 void console_register(const struct console *console);

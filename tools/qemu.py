@@ -21,7 +21,7 @@ PANICKED = 101
 QEMU_FAILED = 103
 DEADLINE_PASSED = 124
 
-EXIT_RECORD = re.compile(r"aerostat: exit (\d+)\s*$")
+EXIT_RECORD = re.compile(r"aerostat: exit (\d+)$")
 
 # QEMU 7.2's "host" offers MSR 0x10a, which some KVMs refuse; the others are for hosts where the first does not start.
 KVM_CPUS = ["host,-arch-capabilities", "host", "kvm64"]
@@ -353,8 +353,10 @@ class Vm:
         """The exit status of a guest that has ended: its own last record, or what speaks against it."""
         if self.failure:
             return self.failure[0]
-        text = self.console_text().rstrip()
-        record = EXIT_RECORD.search(text[text.rfind("\n") + 1:])
+        # A record that was cut by QEMU's end may have lost digits: only a whole line counts.
+        text = self.console_text()
+        lines = text.rstrip().splitlines()
+        record = lines and text.endswith("\n") and EXIT_RECORD.search(lines[-1])
         if record:
             return min(int(record.group(1)), 255)
         if any(event["event"] == "GUEST_PANICKED" for event in self.events):

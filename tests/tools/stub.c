@@ -45,10 +45,20 @@ static uint16_t in16(uint16_t port)
     return value;
 }
 
+static uint8_t in8(uint16_t port)
+{
+    uint8_t value;
+    asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+// Returns when all of it has left the UART: what it still held at the guest's end would be lost.
 static void print(const char *text)
 {
     while (*text)
         out8(COM1, (uint8_t)*text++);
+    while (!(in8(COM1 + 5) & 0x40))
+        ;
 }
 
 static void wait_for_power_button(void)

@@ -20,7 +20,9 @@ def start(*options):
 
 def run(*options):
     """-> (status, standard output, standard error)"""
-    process = start("--accel", "tcg", "--deadline", "20", *options)
+    # Two tests at a time would want the same port of the host.
+    net = [] if {"--port", "--net"} & set(options) else ["--net", "none"]
+    process = start("--accel", "tcg", "--deadline", "20", *net, *options)
     output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors
 
