@@ -31,10 +31,12 @@ void virtq_use_strong_barrier(bool strong)
  * §2.8.21.3.1), what we armed before the used ring. Pairs with the device's
  * fence between its own store and look; without either, both sides may sleep.
  */
-static inline void virtq_publish_barrier(void)
+static inline void virtq_publish_barrier(const struct virtq *q)
 {
     if (UNLIKELY(strong_barrier))
         port_write8(POST_PORT, 0);
+    else if (UNLIKELY(q->order_platform))
+        barrier_platform();
     else
         barrier_full();
 }
@@ -119,7 +121,11 @@ int virtq_init(struct virtq *q, const struct virtq_config *config)
         .size = config->size,
         .indirect_max = usable_indirect_max(config->size, config->indirect_max),
         .format = (uint8_t)config->format,
+        .batch_last = VIRTQ_NO_BATCH,
         .event_idx = config->event_idx,
+        .in_order = config->in_order,
+        .order_platform = config->order_platform,
+        .notification_data = config->notification_data,
         .indirect = config->areas.indirect,
         .indirect_addr = config->areas.indirect_addr,
         .doorbell = config->doorbell,
@@ -157,14 +163,21 @@ add_all(struct virtq *q, const struct virtq_buffer *buffers, unsigned n,
 
 int virtq_add(struct virtq *q, const struct virtq_buffer *buffers, unsigned n)
 {
+    const uint16_t free_before = q->free_count;
     int added;
 
     if (UNLIKELY(q->broken))
         return -EIO;
-    added = virtq_packed(q) ? add_all(q, buffers, n, packed_add_singles, packed_add_chain)
-                            : add_all(q, buffers, n, split_add_singles, split_add_chain);
-    if (LIKELY(added > 0))
-        q->in_flight += added;
+    if (!q->held_slots)
+        q->held_first = q->free_first;
+    if (virtq_packed(q)) {
+        added = add_all(q, buffers, n, packed_add_singles, packed_add_chain);
+        q->held_slots += MAX(added, 0); /* one a buffer */
+    } else {
+        added = add_all(q, buffers, n, split_add_singles, split_add_chain);
+        q->held_slots += free_before - q->free_count; /* one a descriptor */
+    }
+    q->in_flight += MAX(added, 0);
     return added;
 }
 
@@ -175,39 +188,59 @@ bool virtq_publish(struct virtq *q)
     if (n == 0 || UNLIKELY(q->broken))
         return false;
     q->unpublished = 0;
+    q->held_slots = 0;
     if (virtq_packed(q)) {
         packed_publish(q);
-        virtq_publish_barrier();
+        virtq_publish_barrier(q);
         return packed_wants_notification(q, n);
     }
     split_publish(q);
-    virtq_publish_barrier();
+    virtq_publish_barrier(q);
     return split_wants_notification(q, n);
+}
+
+/* §2.9: the queue, and where the device will find the next buffer. */
+static uint32_t notification(const struct virtq *q)
+{
+    uint16_t next;
+
+    if (LIKELY(!q->notification_data))
+        return q->doorbell.value;
+    next = virtq_packed(q) ? packed_next(q) : split_next(q);
+    return q->doorbell.value | (uint32_t)next << 16;
 }
 
 void virtq_notify(const struct virtq *q)
 {
     const struct virtq_doorbell *doorbell = &q->doorbell;
+    const uint32_t value = notification(q);
 
     switch (doorbell->kind) {
     case VIRTQ_DOORBELL_NONE:
         break;
     case VIRTQ_DOORBELL_MMIO16:
-        mmio_write16(doorbell->mmio, (uint16_t)doorbell->value);
+        mmio_write16(doorbell->mmio, (uint16_t)value);
         break;
     case VIRTQ_DOORBELL_MMIO32:
-        mmio_write32(doorbell->mmio, doorbell->value);
+        mmio_write32(doorbell->mmio, value);
         break;
     case VIRTQ_DOORBELL_PORT16:
-        port_write16(doorbell->port, (uint16_t)doorbell->value);
+        port_write16(doorbell->port, (uint16_t)value);
         break;
     case VIRTQ_DOORBELL_PORT32:
-        port_write32(doorbell->port, doorbell->value);
+        port_write32(doorbell->port, value);
         break;
     case VIRTQ_DOORBELL_HOOK:
-        doorbell->hook(doorbell->hook_argument, doorbell->value);
+        doorbell->hook(doorbell->hook_argument, value);
         break;
     }
+}
+
+static unsigned get(struct virtq *q, struct virtq_done *done, unsigned max)
+{
+    if (virtq_packed(q))
+        return q->in_order ? packed_get_in_order(q, done, max) : packed_get(q, done, max);
+    return q->in_order ? split_get_in_order(q, done, max) : split_get(q, done, max);
 }
 
 int virtq_get(struct virtq *q, struct virtq_done *done, unsigned max)
@@ -216,7 +249,7 @@ int virtq_get(struct virtq *q, struct virtq_done *done, unsigned max)
 
     if (UNLIKELY(q->broken))
         return -EIO;
-    n = virtq_packed(q) ? packed_get(q, done, max) : split_get(q, done, max);
+    n = get(q, done, max);
     q->in_flight -= n;
     return UNLIKELY(q->broken) && n == 0 ? -EIO : (int)n;
 }
@@ -229,11 +262,11 @@ bool virtq_arm(struct virtq *q, uint16_t n)
         return true;
     if (virtq_packed(q)) {
         packed_arm(q, MAX(1, MIN(n, packed_published(q))));
-        virtq_publish_barrier();
+        virtq_publish_barrier(q);
         here = packed_used_here(q);
     } else {
         split_arm(q, MAX(1, MIN(n, split_published(q))));
-        virtq_publish_barrier();
+        virtq_publish_barrier(q);
         here = split_used_here(q);
     }
     q->armed = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A virtqueue, driver side: split (§2.7) and packed (§2.8) rings behind one
- * set of functions, with INDIRECT_DESC and EVENT_IDX.
+ * set of functions, with INDIRECT_DESC, EVENT_IDX, IN_ORDER, ORDER_PLATFORM and
+ * NOTIFICATION_DATA.
  *
  * Shaped for batches of small buffers at high rates: buffers are added one
  * array at a time, published with one release, one full fence and one decision
@@ -84,7 +85,7 @@ enum virtq_doorbell_kind {
 
 struct virtq_doorbell {
     enum virtq_doorbell_kind kind;
-    uint32_t value; /* what is written: the queue's index or the device's word for it (§2.9) */
+    uint16_t value; /* the queue's index, or the device's word for it with NOTIF_CONFIG_DATA */
     union {
         volatile void *mmio;
         uint16_t port;
@@ -117,7 +118,9 @@ struct virtq_config {
     enum virtq_format format;
     uint16_t size;         /* descriptors; see virtq_size_ok() */
     uint16_t indirect_max; /* elements in one indirect table; 0: INDIRECT_DESC is not used */
-    bool event_idx;        /* EVENT_IDX was negotiated */
+    /* What was negotiated. */
+    bool event_idx, in_order, order_platform;
+    bool notification_data; /* the doorbell takes 32 bits: where the ring stands comes along */
     struct virtq_areas areas;
     void *private_memory; /* virtq_layout.private_bytes that the device cannot reach */
     struct virtq_doorbell doorbell;
@@ -144,10 +147,15 @@ struct virtq {
     uint16_t avail_flags; /* packed: AVAIL and USED as the current lap writes them */
     uint16_t used_flags;  /* packed: AVAIL and USED as the device marks this lap's used ones */
     uint16_t held_at;     /* packed: position of the first unpublished descriptor */
+    uint16_t held_first;  /* the first unpublished buffer's slot; the others' follow it */
+    uint16_t held_slots;  /* how many slots unpublished buffers have */
+    uint16_t used_first;  /* IN_ORDER: the slot that is lent for the longest time */
+    uint16_t batch_last;  /* IN_ORDER: where the batch that the device used ends; or none */
+    uint32_t batch_len;   /* IN_ORDER: bytes written into that last one */
     uint16_t indirect_max;
     uint16_t drain_next; /* virtq_drain() has emptied the slots before this one */
     uint8_t format;      /* enum virtq_format */
-    bool event_idx;
+    bool event_idx, in_order, order_platform, notification_data;
     bool armed;         /* the device was asked to interrupt */
     uint64_t held_word; /* packed: its second word, which makes the whole batch visible */
     struct virtq_words *indirect;
@@ -190,13 +198,15 @@ int virtq_add(struct virtq *q, const struct virtq_buffer *buffers, unsigned n);
  */
 bool virtq_publish(struct virtq *q);
 
-/* Rings the doorbell: one store or out. */
+/* Rings the doorbell: one store or out; with NOTIFICATION_DATA it carries what is published (§2.9).
+ */
 void virtq_notify(const struct virtq *q);
 
 /*
  * Takes back at most max finished buffers, each exactly once; returns how many,
  * or -EIO once the device has lied. What was found before a lie in the same
- * call comes back first.
+ * call comes back first. With IN_ORDER a device may tell only the last one of
+ * a batch: those before it then count as written to their full length (§2.7.9).
  */
 int virtq_get(struct virtq *q, struct virtq_done *done, unsigned max);
 

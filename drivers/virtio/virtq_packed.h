@@ -195,7 +195,8 @@ static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct vir
     struct virtq_slot *const slots = q->slot;
     const uint32_t size = q->size;
     /* One slot a buffer, however many descriptors it has: slots run out later than those. */
-    uint16_t *link = virtq_free_link(q, q->in_flight == size);
+    const bool none_free = q->in_flight == size;
+    uint16_t *link = virtq_free_link(q, none_free);
     uint32_t freed = 0, at = q->used_next, used_flags = q->used_flags;
     const struct virtq_done *const start = done, *const end = done + max;
 
@@ -222,16 +223,71 @@ static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct vir
         *link = id;
         link = &slot->next;
     }
-    q->free_link = link;
+    virtq_end_free(q, none_free, link);
     q->free_count += freed;
     q->used_next = at;
     q->used_flags = used_flags;
     return done - start;
 }
 
+/*
+ * The same with IN_ORDER, §2.8.8: a used descriptor tells where a batch ends,
+ * the next one stands behind the whole batch.
+ */
+static __attribute__((noinline)) unsigned packed_get_in_order(struct virtq *q,
+                                                              struct virtq_done *done, unsigned max)
+{
+    const struct virtq_words *const desc = q->desc;
+    struct virtq_slot *const slots = q->slot;
+    const uint32_t size = q->size;
+    uint32_t freed = 0, at = q->used_next, used_flags = q->used_flags, id = q->used_first;
+    unsigned n;
+
+    for (n = 0; n < max; n++) {
+        uint32_t descriptors;
+
+        if (q->batch_last == VIRTQ_NO_BATCH) {
+            /* Pairs with the device's write of flags, §2.8.22: id and len are its own. */
+            uint64_t word = load_acquire(&desc[at].word);
+            uint32_t len = (uint32_t)word, last = (uint16_t)(word >> PACKED_ID_SHIFT);
+
+            if (!packed_is_used(word, used_flags) ||
+                UNLIKELY(!virtq_lent_slot(q, slots, size, last, len)))
+                break;
+            q->batch_last = last;
+            q->batch_len = len;
+        }
+        /* All slots from this one to the batch's last are lent and published. */
+        descriptors = virtq_take_in_order(q, &slots[id], id, done++);
+        if (++id == size)
+            id = 0;
+        at += descriptors;
+        if (UNLIKELY(at >= size)) {
+            at -= size;
+            used_flags ^= PACKED_WRAP_FLAGS;
+        }
+        freed += descriptors;
+    }
+    q->used_first = id;
+    q->free_count += freed;
+    q->used_next = at;
+    q->used_flags = used_flags;
+    return n;
+}
+
 static inline bool packed_used_here(const struct virtq *q)
 {
-    return packed_is_used(load_acquire(&q->desc[q->used_next].word), q->used_flags);
+    return q->batch_last != VIRTQ_NO_BATCH ||
+           packed_is_used(load_acquire(&q->desc[q->used_next].word), q->used_flags);
+}
+
+/* Where the next batch will begin, as a notification tells it, §2.9: position and wrap counter. */
+static inline uint16_t packed_next(const struct virtq *q)
+{
+    uint16_t at = q->unpublished ? q->held_at : q->avail_next;
+    bool wrap = (q->avail_flags & VIRTQ_DESC_F_AVAIL) != 0;
+
+    return (uint16_t)(at | (wrap != (at > q->avail_next)) << PVIRTQ_EVENT_WRAP_SHIFT);
 }
 
 /* Descriptors that the device may give back. */

@@ -42,12 +42,24 @@ static __attribute__((cold, noinline)) void virtq_break(struct virtq *q, const c
     q->broken = reason;
 }
 
+/* Whether the buffer was added but not published. Slots keep their links when they are lent. */
+static __attribute__((cold, noinline)) bool virtq_is_held(const struct virtq *q, uint32_t id)
+{
+    uint32_t held = q->held_first;
+
+    for (unsigned i = 0; i < q->held_slots; i++, held = q->slot[held].next)
+        if (held == id)
+            return true;
+    return false;
+}
+
 /*
  * Checks what the device says of a finished buffer; the slot, or NULL and the
  * queue is broken. Unchecked, an id beyond the ring would make us read any
- * memory, an idle one would free a buffer twice, and a length beyond what was
- * lent would have the owner read what was never written. (That it gives back a
- * buffer untouched, or one not published yet, only its owner can tell.)
+ * memory, an idle one would free a buffer twice, one that was not published
+ * would reach the device after its memory was given back, and a length beyond
+ * what was lent would have the owner read what was never written. (That it
+ * gives back a buffer untouched, only its owner can tell.)
  *
  * slots and size are q's, in registers of the caller's loop.
  */
@@ -58,6 +70,8 @@ static inline struct virtq_slot *virtq_lent_slot(struct virtq *q, struct virtq_s
         virtq_break(q, "the device used an id beyond the ring");
     else if (UNLIKELY(slots[id].descriptors == 0))
         virtq_break(q, "the device used a buffer that was not lent");
+    else if (UNLIKELY(q->held_slots) && virtq_is_held(q, id))
+        virtq_break(q, "the device used a buffer that was not published");
     else if (UNLIKELY(len > slots[id].writable))
         virtq_break(q, "the device wrote more than was lent");
     else
@@ -69,6 +83,42 @@ static inline struct virtq_slot *virtq_lent_slot(struct virtq *q, struct virtq_s
 static inline uint16_t *virtq_free_link(struct virtq *q, bool none_free)
 {
     return none_free ? &q->free_first : q->free_link;
+}
+
+/*
+ * The queue of free slots ends at `link` now. If it had run empty, its old end
+ * is the last slot that was lent; where that one is not published yet, those
+ * that are lent next must still follow it.
+ */
+static inline void virtq_end_free(struct virtq *q, bool none_free, uint16_t *link)
+{
+    if (none_free && link == &q->free_first)
+        return; /* nothing came free */
+    if (none_free && UNLIKELY(q->held_slots))
+        *q->free_link = q->free_first;
+    q->free_link = link;
+}
+
+/* As q->batch_last: the next thing the device says begins a batch. */
+#define VIRTQ_NO_BATCH UINT16_MAX
+
+/*
+ * IN_ORDER: the buffer at the head of those lent comes back; returns how many
+ * descriptors it had. Only the last one of a batch has a length of its own.
+ */
+static inline uint32_t virtq_take_in_order(struct virtq *q, struct virtq_slot *slot, uint32_t id,
+                                           struct virtq_done *done)
+{
+    uint32_t descriptors = slot->descriptors;
+
+    done->cookie = slot->cookie;
+    done->len = slot->writable;
+    slot->descriptors = 0;
+    if (id == q->batch_last) {
+        done->len = q->batch_len;
+        q->batch_last = VIRTQ_NO_BATCH;
+    }
+    return descriptors;
 }
 
 /* Whether the buffer is one contiguous element, by far the most frequent kind. */

@@ -29,10 +29,16 @@ static inline le16 *split_avail_event(const struct virtq *q)
     return (void *)&((struct virtq_used *)q->device_area)->ring[q->size];
 }
 
+/* The available index as the device knows it, which a notification tells, §2.9. */
+static inline uint16_t split_next(const struct virtq *q)
+{
+    return (uint16_t)(q->avail_next - q->unpublished);
+}
+
 /* Buffers that the device may give back. */
 static inline uint16_t split_published(const struct virtq *q)
 {
-    return (uint16_t)(q->avail_next - q->unpublished - q->used_next);
+    return (uint16_t)(split_next(q) - q->used_next);
 }
 
 static inline void split_init(struct virtq *q)
@@ -196,7 +202,8 @@ static __attribute__((noinline)) unsigned split_get(struct virtq *q, struct virt
     /* Pairs with the device's write of idx, §2.7.14: the entries before it are complete. */
     const uint16_t here = (uint16_t)(load_acquire(&used->idx) - at);
     const unsigned limit = MIN(max, here);
-    uint16_t *link = virtq_free_link(q, q->free_count == 0);
+    const bool none_free = q->free_count == 0;
+    uint16_t *link = virtq_free_link(q, none_free);
     uint32_t freed = 0;
     const struct virtq_done *const start = done, *const end = done + limit;
 
@@ -219,10 +226,54 @@ static __attribute__((noinline)) unsigned split_get(struct virtq *q, struct virt
         link = split_chain_end(slots, slot);
         slot->descriptors = 0;
     }
-    q->free_link = link;
+    virtq_end_free(q, none_free, link);
     q->free_count += freed;
     q->used_next += done - start;
     return done - start;
+}
+
+/*
+ * The same with IN_ORDER, §2.7.9: an entry tells where a batch ends, the next
+ * entry stands behind the whole batch.
+ */
+static __attribute__((noinline)) unsigned split_get_in_order(struct virtq *q,
+                                                             struct virtq_done *done, unsigned max)
+{
+    const struct virtq_used *const used = q->device_area;
+    struct virtq_slot *const slots = q->slot;
+    const uint32_t mask = q->size - 1u, at = q->used_next;
+    /* Pairs with the device's write of idx, §2.7.14: the entries before it are complete. */
+    const uint16_t here = (uint16_t)(load_acquire(&used->idx) - at);
+    uint32_t id = q->used_first, freed = 0;
+    unsigned n;
+
+    if (UNLIKELY(here > split_published(q))) {
+        virtq_break(q, "the device's used index ran ahead");
+        return 0;
+    }
+    for (n = 0; n < MIN(max, here); n++) {
+        uint32_t descriptors;
+
+        if (q->batch_last == VIRTQ_NO_BATCH) {
+            const struct virtq_used_elem *elem = &used->ring[(at + n) & mask];
+            uint32_t last = load_once(&elem->id), len = load_once(&elem->len);
+
+            if (UNLIKELY(!virtq_lent_slot(q, slots, mask + 1, last, len)))
+                break;
+            q->batch_last = last;
+            q->batch_len = len;
+        }
+        descriptors = virtq_take_in_order(q, &slots[id], id, done++);
+        id = (id + descriptors) & mask;
+        freed += descriptors;
+    }
+    q->used_first = id;
+    q->free_count += freed;
+    q->used_next += n;
+    /* Else buffers would be taken for used that the index does not tell of yet. */
+    if (UNLIKELY(n == here && q->batch_last != VIRTQ_NO_BATCH))
+        virtq_break(q, "the device used buffers out of order");
+    return n;
 }
 
 static inline bool split_used_here(const struct virtq *q)

@@ -32,4 +32,10 @@ static inline void barrier_full(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* The same where a device may see memory other than through the caches (ORDER_PLATFORM, §6). */
+static inline void barrier_platform(void)
+{
+    __asm__ volatile("mfence" ::: "memory");
+}
+
 #endif

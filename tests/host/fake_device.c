@@ -148,6 +148,8 @@ static void split_follow(struct fake_queue *queue, struct fake_chain *chain,
             return;
         if (!(desc.flags & VIRTQ_DESC_F_NEXT))
             return;
+        if (queue->config.in_order && desc.next != (in_table ? index + 1 : (index + 1) % (int)size))
+            violate(queue, "IN_ORDER, and descriptors out of order (2.7.5.2, 2.7.5.3.1)");
         index = desc.next;
     }
 }
@@ -172,6 +174,9 @@ static void split_take(struct fake_queue *queue, struct fake_chain *chain)
     chain->id = avail->ring[queue->avail_next % size];
     queue->avail_next++;
     split_follow(queue, chain, queue->desc, size, chain->id, false);
+    if (queue->config.in_order && chain->id != queue->desc_next)
+        violate(queue, "IN_ORDER, and a chain that does not follow the one before (2.7.5)");
+    queue->desc_next = (uint16_t)((queue->desc_next + chain->descriptors) % size);
 }
 
 static bool packed_is_available(uint16_t flags, bool wrap)
@@ -256,7 +261,9 @@ struct fake_chain *fake_pop(struct fake_queue *queue)
     return chain;
 }
 
-void fake_lie_used(struct fake_queue *queue, uint32_t id, uint32_t len, uint16_t descriptors)
+/* A used entry, and `buffers` or (packed) `descriptors` are skipped with it. */
+static void write_used(struct fake_queue *queue, uint32_t id, uint32_t len, uint16_t buffers,
+                       uint16_t descriptors)
 {
     if (queue->config.packed) {
         struct pvirtq_desc *desc = (struct pvirtq_desc *)queue->desc + queue->used_next;
@@ -275,8 +282,14 @@ void fake_lie_used(struct fake_queue *queue, uint32_t id, uint32_t len, uint16_t
         struct virtq_used *used = queue->device;
 
         used->ring[queue->used_next % queue->config.size] = (struct virtq_used_elem){ id, len };
-        __atomic_store_n(&used->idx, ++queue->used_next, __ATOMIC_RELEASE);
+        queue->used_next += buffers;
+        __atomic_store_n(&used->idx, queue->used_next, __ATOMIC_RELEASE);
     }
+}
+
+void fake_lie_used(struct fake_queue *queue, uint32_t id, uint32_t len, uint16_t descriptors)
+{
+    write_used(queue, id, len, 1, descriptors);
 }
 
 void fake_lie_used_jump(struct fake_queue *queue, uint16_t entries)
@@ -287,16 +300,60 @@ void fake_lie_used_jump(struct fake_queue *queue, uint16_t entries)
     __atomic_store_n(&used->idx, queue->used_next, __ATOMIC_RELEASE);
 }
 
-void fake_push(struct fake_queue *queue, struct fake_chain *chain, uint32_t len)
+static void forget(struct fake_queue *queue, struct fake_chain *chain)
 {
     struct fake_chain **link = &queue->held;
 
     while (*link != chain)
         link = &(*link)->next;
     *link = chain->next;
-    fake_lie_used(queue, chain->id, len, chain->descriptors);
     queue->pushed++;
     free_chain(chain);
+}
+
+void fake_push(struct fake_queue *queue, struct fake_chain *chain, uint32_t len)
+{
+    write_used(queue, chain->id, len, 1, chain->descriptors);
+    forget(queue, chain);
+}
+
+void fake_push_batch(struct fake_queue *queue, struct fake_chain **chains, unsigned n, uint32_t len)
+{
+    uint16_t descriptors = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        descriptors += chains[i]->descriptors;
+    write_used(queue, chains[n - 1]->id, len, (uint16_t)n, descriptors);
+    while (n--)
+        forget(queue, chains[n]);
+}
+
+/* The first position whose descriptor is not available, with its wrap counter on top. */
+static uint16_t packed_end(struct fake_queue *queue)
+{
+    const struct pvirtq_desc *ring = queue->desc;
+    uint16_t at = queue->avail_next;
+    bool wrap = queue->avail_wrap;
+
+    for (unsigned n = queue->config.size; n && packed_is_available(ring[at].flags, wrap); n--) {
+        if (++at == queue->config.size) {
+            at = 0;
+            wrap = !wrap;
+        }
+    }
+    return (uint16_t)(at | wrap << PVIRTQ_EVENT_WRAP_SHIFT);
+}
+
+void fake_notified(struct fake_queue *queue, uint32_t value)
+{
+    const struct virtq_avail *avail = queue->driver;
+
+    if (!queue->config.notification_data) {
+        if (value > UINT16_MAX)
+            violate(queue, "a notification with data that nobody agreed on (2.9)");
+    } else if (value >> 16 != (queue->config.packed ? packed_end(queue) : avail->idx)) {
+        violate(queue, "a notification that does not tell where the ring stands (2.9)");
+    }
 }
 
 static bool split_interrupt_wanted(struct fake_queue *queue)

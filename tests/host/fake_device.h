@@ -31,7 +31,8 @@
 
 struct fake_queue_config {
     bool packed;
-    bool event_idx, indirect;                     /* negotiated */
+    bool event_idx, indirect, in_order;           /* negotiated */
+    bool notification_data;                       /* negotiated */
     uint16_t size;                                /* descriptors */
     uint64_t desc_addr, driver_addr, device_addr; /* as the transport was told */
     /* Device address to host pointer, NULL: not memory. NULL here: addresses are pointers. */
@@ -63,6 +64,7 @@ struct fake_queue {
     uint16_t used_asked;     /* split: where used_next was when an interrupt was last decided */
     unsigned used_since;     /* packed: descriptors used since then */
     struct fake_chain *held; /* popped and not pushed yet */
+    uint16_t desc_next;      /* split with IN_ORDER: the next chain's first descriptor */
     unsigned popped, pushed; /* buffers, in sum */
     const char *violation;   /* what the driver did wrong; NULL: nothing */
 };
@@ -81,6 +83,16 @@ bool fake_available(struct fake_queue *queue);
 
 /* Finishes a buffer with len bytes written, whatever len is; the chain is gone. */
 void fake_push(struct fake_queue *queue, struct fake_chain *chain, uint32_t len);
+
+/*
+ * IN_ORDER: finishes n buffers, the oldest ones, by a used entry for the last
+ * of them alone, with its length; the chains are gone.
+ */
+void fake_push_batch(struct fake_queue *queue, struct fake_chain **chains, unsigned n,
+                     uint32_t len);
+
+/* What the doorbell carried; with NOTIFICATION_DATA it must tell where the ring stands (2.9). */
+void fake_notified(struct fake_queue *queue, uint32_t value);
 
 /* Whether the pushes since the last call are to interrupt, by flags or EVENT_IDX. */
 bool fake_interrupt_wanted(struct fake_queue *queue);

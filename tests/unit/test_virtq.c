@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The virtqueue against the fake device: every test runs for both formats,
- * with and without EVENT_IDX and INDIRECT_DESC, in all interesting sizes.
+ * with and without EVENT_IDX, INDIRECT_DESC and IN_ORDER, in all interesting sizes.
  * Device addresses are not pointers here: a mix-up faults.
  */
 #include "drivers/virtio/virtq.h"
@@ -21,6 +21,7 @@
 #include "drivers/virtio/spec/ring.h"
 #include "lib/base/errno.h"
 #include "tests/host/fake_device.h"
+#include "tests/host/proves.h"
 
 #define DMA_OFFSET   UINT64_C(0x123000000000)
 #define INDIRECT_MAX 16
@@ -28,7 +29,7 @@
 
 struct variant {
     enum virtq_format format;
-    bool event_idx, indirect;
+    bool event_idx, indirect, in_order;
     uint16_t size;
     char name[64];
 };
@@ -73,6 +74,7 @@ static void ring_bell(void *argument, uint32_t value)
 
     rig->rings++;
     rig->rung_with = value;
+    fake_notified(&rig->device, value);
 }
 
 static void start(struct rig *rig)
@@ -82,6 +84,8 @@ static void start(struct rig *rig)
                                        .packed = rig->variant->format == VIRTQ_PACKED,
                                        .event_idx = rig->variant->event_idx,
                                        .indirect = rig->variant->indirect,
+                                       .in_order = rig->variant->in_order,
+                                       .notification_data = rig->config.notification_data,
                                        .size = rig->variant->size,
                                        .desc_addr = rig->config.areas.descriptor_addr,
                                        .driver_addr = rig->config.areas.driver_addr,
@@ -105,6 +109,7 @@ static int set_up(void **state)
         .size = variant->size,
         .indirect_max = indirect_max,
         .event_idx = variant->event_idx,
+        .in_order = variant->in_order,
         .areas = virtq_areas_in(&rig->layout, rig->block, address_of(rig->block)),
         .private_memory = malloc(rig->layout.private_bytes),
         .doorbell = { .kind = VIRTQ_DOORBELL_HOOK,
@@ -239,6 +244,8 @@ static void virtq_get_returns_buffers_used_out_of_order(void **state)
 {
     struct rig *rig = *state;
 
+    if (rig->variant->in_order)
+        return;
     for (unsigned lap = 0; lap < 5; lap++) {
         unsigned n = few(rig);
 
@@ -439,10 +446,58 @@ static void virtq_runs_over_every_wrap(void **state)
         lend(rig, n, lap);
         assert_int_equal(take(rig), n);
         for (unsigned i = 0; i < n; i++)
-            fake_push(&rig->device, chains[n - 1 - i], 0);
+            fake_push(&rig->device, chains[rig->variant->in_order ? i : n - 1 - i], 0);
         assert_int_equal(virtq_get(&rig->q, done, n), n);
         for (unsigned i = 0; i < n; i++)
-            assert_ptr_equal(done[i].cookie, cookie_of(lap + n - 1 - i));
+            assert_ptr_equal(done[i].cookie,
+                             cookie_of(lap + (rig->variant->in_order ? i : n - 1 - i)));
+    }
+}
+
+/* Lends n buffers, every third one a chain of two where that fits; how many were lent. */
+static unsigned lend_mixed(struct rig *rig, unsigned n, unsigned number)
+{
+    unsigned lent = 0;
+
+    while (lent < n && add(rig, lent % 3 == 2, 1, number + lent) == 1)
+        lent++;
+    virtq_publish(&rig->q);
+    return lent;
+}
+
+static unsigned readable_of(unsigned lent)
+{
+    return lent % 3 == 2;
+}
+
+static void virtq_get_returns_a_batch_that_is_told_by_its_last_buffer(void **state)
+{
+    struct rig *rig = *state;
+
+    if (!rig->variant->in_order)
+        return;
+    for (unsigned lap = 0; lap < 60; lap++) {
+        unsigned n = lend_mixed(rig, 1 + lap % few(rig), lap), batch;
+
+        assert_int_equal(take(rig), n);
+        for (unsigned at = 0; at < n; at += batch) {
+            batch = 1 + (lap + at) % (n - at);
+            fake_push_batch(&rig->device, &chains[at], batch, lap % 2);
+            /* piece by piece, and in the middle of a batch it is no time to sleep */
+            for (unsigned i = 0; i < batch; i++) {
+                unsigned number = lap + at + i, readable = readable_of(at + i);
+                bool last = i + 1 == batch;
+
+                assert_true(virtq_arm(&rig->q, 1));
+                assert_int_equal(virtq_get(&rig->q, done, 1), 1);
+                assert_ptr_equal(done[0].cookie, cookie_of(number));
+                assert_int_equal(done[0].len, last ? lap % 2 : bytes_of(number + readable, 1));
+            }
+            assert_false(virtq_arm(&rig->q, 1));
+            virtq_disarm(&rig->q);
+        }
+        assert_int_equal(virtq_in_flight(&rig->q), 0);
+        assert_int_equal(virtq_free_count(&rig->q), rig->variant->size);
     }
 }
 
@@ -539,17 +594,47 @@ static void virtq_notify_rings_the_doorbell(void **state)
     assert_int_equal(registers[0], 0xaaaa0003);
 
     rig->config.doorbell.kind = VIRTQ_DOORBELL_MMIO32;
-    rig->config.doorbell.value = 0x80010004;
+    rig->config.doorbell.value = 4;
+    rig->config.notification_data = true;
     assert_int_equal(virtq_init(&rig->q, &rig->config), 0);
     virtq_notify(&rig->q);
-    assert_int_equal(registers[0], 0x80010004);
+    assert_int_equal(registers[0], rig->variant->format == VIRTQ_PACKED ? 0x80000004 : 4);
+    registers[0] = 0xaaaaaaaa;
 
     rig->config.doorbell.kind = VIRTQ_DOORBELL_NONE;
     assert_int_equal(virtq_init(&rig->q, &rig->config), 0);
     virtq_notify(&rig->q);
-    assert_int_equal(registers[0], 0x80010004);
+    assert_int_equal(registers[0], 0xaaaaaaaa);
     assert_int_equal(registers[1], 0xaaaaaaaa);
     assert_int_equal(rig->rings, 1);
+}
+
+/* Across every wrap, and with buffers that were added but not published. */
+static void virtq_notify_tells_where_the_ring_stands(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->config.notification_data = true;
+    fake_queue_stop(&rig->device);
+    start(rig);
+    if (rig->variant->size <= 256)
+        run_forward(rig, 32760); /* bit 15 of the split ring's index is about to change */
+    for (unsigned lap = 0; lap < 20; lap++) {
+        unsigned n = 1 + lap % few(rig), held;
+
+        lend(rig, n, 0);
+        virtq_notify(&rig->q);
+        assert_int_equal(rig->rung_with & UINT16_MAX, 7);
+        held = add(rig, 1, 0, n);
+        virtq_notify(&rig->q);
+        assert_null(rig->device.violation);
+        virtq_publish(&rig->q);
+        virtq_notify(&rig->q);
+        assert_int_equal(take(rig), n + held);
+        for (unsigned i = 0; i < n + held; i++)
+            fake_push(&rig->device, chains[i], 0);
+        assert_int_equal(virtq_get(&rig->q, done, n + 1), n + held);
+    }
 }
 
 /* One buffer through; whether the device is to interrupt for it. */
@@ -683,6 +768,85 @@ static void virtq_get_rejects_a_buffer_that_was_not_published(void **state)
     check_broken(rig, 1);
 }
 
+/* With others that are published, so that no index tells. */
+static void virtq_get_rejects_the_id_of_a_buffer_that_was_not_published(void **state)
+{
+    struct rig *rig = *state;
+    unsigned n = few(rig);
+
+    for (unsigned held = 1; held < MIN(n, 5); held++) {
+        lend(rig, n - held, 0);
+        for (unsigned i = 0; i < held; i++)
+            assert_int_equal(add(rig, 0, 1, n - held + i), 1);
+        fake_lie_used(&rig->device, n - 1, 0, 1); /* a new queue lends its slots in their order */
+        assert_int_equal(virtq_get(&rig->q, done, 8), -EIO);
+        check_broken(rig, n);
+        fake_queue_stop(&rig->device);
+        start(rig);
+    }
+}
+
+/* The unpublished buffer took the last slot; those added after it took what came free since. */
+static void virtq_get_knows_unpublished_buffers_when_slots_ran_out_between(void **state)
+{
+    struct rig *rig = *state;
+    unsigned n = rig->variant->size;
+    uint16_t freed[2];
+
+    if (n < 7 || n > 256 || rig->variant->in_order)
+        return;
+    for (unsigned wrong = 0; wrong < 2; wrong++) {
+        lend(rig, n - 1, 0);
+        assert_int_equal(add(rig, 0, 1, n - 1), 1);
+        assert_int_equal(take(rig), n - 1);
+        assert_int_equal(virtq_get(&rig->q, done, 8), 0);
+        for (unsigned i = 0; i < 2; i++) {
+            freed[i] = chains[2 + i]->id;
+            fake_push(&rig->device, chains[2 + i], 0);
+        }
+        assert_int_equal(virtq_get(&rig->q, done, 8), 2);
+        assert_int_equal(add(rig, 0, 1, n), 1);
+        assert_int_equal(add(rig, 0, 1, n + 1), 1);
+        fake_lie_used(&rig->device, freed[wrong], 0, 1);
+        assert_int_equal(virtq_get(&rig->q, done, 8), -EIO);
+        assert_string_equal(virtq_broken_reason(&rig->q),
+                            "the device used a buffer that was not published");
+        fake_queue_stop(&rig->device);
+        start(rig);
+    }
+}
+
+/* The entry names a later buffer than the index covers. */
+static void virtq_get_rejects_a_batch_that_its_index_does_not_cover(void **state)
+{
+    struct rig *rig = *state;
+
+    if (!rig->variant->in_order || rig->variant->format == VIRTQ_PACKED || rig->variant->size < 7)
+        return;
+    lend(rig, 5, 0);
+    fake_lie_used(&rig->device, 2, 0, 1);
+    assert_int_equal(virtq_get(&rig->q, done, 8), 1);
+    assert_ptr_equal(done[0].cookie, cookie_of(0));
+    check_broken(rig, 4);
+}
+
+/* What was used stays used: an id of before is idle by now. */
+static void virtq_get_rejects_a_batch_that_ends_before_it_begins(void **state)
+{
+    struct rig *rig = *state;
+
+    if (!rig->variant->in_order || rig->variant->size < 7)
+        return;
+    lend(rig, 5, 0);
+    fake_lie_used(&rig->device, 1, 0, rig->variant->format == VIRTQ_PACKED ? 2 : 1);
+    if (rig->variant->format == VIRTQ_SPLIT)
+        fake_lie_used_jump(&rig->device, 1);
+    assert_int_equal(virtq_get(&rig->q, done, 8), 2);
+    fake_lie_used(&rig->device, 0, 0, 1);
+    assert_int_equal(virtq_get(&rig->q, done, 8), -EIO);
+    check_broken(rig, 3);
+}
+
 static void virtq_get_rejects_an_id_beyond_the_ring(void **state)
 {
     struct rig *rig = *state;
@@ -710,7 +874,7 @@ static void virtq_get_rejects_an_id_that_is_idle(void **state)
     if (rig->variant->size < 2)
         return;
     lend(rig, 1, 0);
-    idle = (uint16_t)(fake_pop(&rig->device)->id + 1) % rig->variant->size;
+    idle = (uint16_t)((fake_pop(&rig->device)->id + 1) % rig->variant->size);
     fake_lie_used(&rig->device, idle, 0, 1);
     assert_int_equal(virtq_get(&rig->q, done, 8), -EIO);
     check_broken(rig, 1);
@@ -926,6 +1090,7 @@ static void virtq_survives_garbage_in_all_that_is_shared(void **state)
 struct lent {
     bool lent;
     unsigned readable, writable;
+    uint32_t used_len;
 };
 
 struct model {
@@ -954,7 +1119,7 @@ static void model_add(struct rig *rig, struct model *model)
     assert_int_equal(add(rig, readable, elements - readable, number), expected);
     if (expected <= 0)
         return;
-    model->lent[number] = (struct lent){ true, readable, elements - readable };
+    model->lent[number] = (struct lent){ true, readable, elements - readable, 0 };
     model->next_number++;
     model->in_flight++;
     model->unpublished++;
@@ -1006,18 +1171,36 @@ static unsigned number_of(const struct model *model, const struct fake_chain *ch
     return 0;
 }
 
+/* n held chains from `which` on are used: one by one, or with IN_ORDER as a batch. */
+static void model_push(struct rig *rig, struct model *model, unsigned which, unsigned n)
+{
+    uint32_t len = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct fake_chain *chain = chains[which + i];
+        unsigned number = number_of(model, chain);
+        struct lent *lent = &model->lent[number];
+
+        check_pieces(chain, lent->readable, lent->writable, number);
+        lent->used_len = (uint32_t)chain->writable_bytes;
+        if (i + 1 == n && chain->writable_bytes)
+            lent->used_len = len = number % chain->writable_bytes;
+    }
+    if (n == 1)
+        fake_push(&rig->device, chains[which], len);
+    else
+        fake_push_batch(&rig->device, &chains[which], n, len);
+    model->held -= n;
+    memmove(&chains[which], &chains[which + n], (model->held - which) * sizeof(chains[0]));
+}
+
 static void model_use(struct rig *rig, struct model *model)
 {
     for (unsigned n = rand() % 8; n && model->held; n--) {
-        unsigned which = rand() % 2 ? 0 : rand() % model->held;
-        struct fake_chain *chain = chains[which];
-        unsigned number = number_of(model, chain);
-        const struct lent *lent = &model->lent[number];
+        bool in_order = rig->variant->in_order;
+        unsigned which = in_order || rand() % 2 ? 0 : rand() % model->held;
 
-        check_pieces(chain, lent->readable, lent->writable, number);
-        memmove(&chains[which], &chains[which + 1], (model->held - which - 1) * sizeof(chains[0]));
-        model->held--;
-        fake_push(&rig->device, chain, chain->writable_bytes ? number % chain->writable_bytes : 0);
+        model_push(rig, model, which, in_order && rand() % 2 ? 1 + rand() % model->held : 1);
         if (fake_interrupt_wanted(&rig->device))
             model->interrupted = true;
         /* a driver that sleeps since it saw nothing must be woken by the first that comes */
@@ -1036,17 +1219,17 @@ static void model_get(struct rig *rig, struct model *model)
     if (rand() % 2)
         virtq_disarm(&rig->q);
     n = virtq_get(&rig->q, done, rand() % 12);
-    assert_true(n >= 0);
+    if (n < 0)
+        fail_msg("%s", virtq_broken_reason(&rig->q));
     for (int i = 0; i < n; i++) {
         unsigned number = (unsigned)((uintptr_t)done[i].cookie - 1);
         struct lent *lent = &model->lent[number];
-        uint32_t writable = bytes_of(number + lent->readable, lent->writable);
         unsigned elements = lent->readable + lent->writable;
         bool indirect = rig->variant->indirect && elements > 1 &&
                         elements <= MIN(INDIRECT_MAX, rig->variant->size);
 
         assert_true(number < model->next_number && lent->lent);
-        assert_int_equal(done[i].len, writable ? number % writable : 0);
+        assert_int_equal(done[i].len, lent->used_len);
         lent->lent = false;
         model->in_flight--;
         model->descriptors -= indirect ? 1 : elements;
@@ -1055,12 +1238,11 @@ static void model_get(struct rig *rig, struct model *model)
         model->driver_asleep = !virtq_arm(&rig->q, 1);
 }
 
-static void virtq_does_what_a_plain_array_does(void **state)
+static void run_model(struct rig *rig, unsigned steps)
 {
-    struct rig *rig = *state;
     struct model model = { .lent = calloc(NUMBERS, sizeof(struct lent)) };
 
-    for (unsigned step = 0; step < 8000; step++) {
+    for (unsigned step = 0; step < steps; step++) {
         switch (rand() % 6) {
         case 0:
         case 1:
@@ -1082,8 +1264,22 @@ static void virtq_does_what_a_plain_array_does(void **state)
         assert_int_equal(virtq_in_flight(&rig->q), model.in_flight);
         assert_int_equal(virtq_free_count(&rig->q), rig->variant->size - model.descriptors);
     }
-    assert_true(model.next_number > 100);
+    assert_true(model.next_number > steps / 100);
     free(model.lent);
+}
+
+/* From a new queue, from the 16-bit indices' end, and from either wrap counter. */
+static void virtq_does_what_a_plain_array_does(void **state)
+{
+    struct rig *rig = *state;
+    const unsigned starts[] = { 0, 65534, rig->variant->size, rig->variant->size - 1u };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(starts); i++) {
+        fake_queue_stop(&rig->device);
+        start(rig);
+        run_forward(rig, starts[i]);
+        run_model(rig, 2500);
+    }
 }
 
 /*
@@ -1211,18 +1407,24 @@ static const struct {
     TEST(virtq_add_says_full_when_a_chain_finds_no_room),
     TEST(virtq_add_puts_chains_into_indirect_tables),
     TEST(virtq_runs_over_every_wrap),
+    TEST(virtq_get_returns_a_batch_that_is_told_by_its_last_buffer),
     TEST(virtq_publish_says_false_when_there_is_nothing_new),
     TEST(virtq_publish_obeys_the_flags),
     TEST(virtq_publish_notifies_when_the_event_was_not_negotiated),
     TEST(virtq_publish_notifies_when_the_event_is_in_the_batch),
     TEST(virtq_publish_does_not_notify_for_an_event_that_is_past),
     TEST(virtq_notify_rings_the_doorbell),
+    TEST(virtq_notify_tells_where_the_ring_stands),
     TEST(virtq_interrupts_only_while_armed),
     TEST(virtq_arm_says_true_when_completions_are_here),
     TEST(virtq_arm_waits_for_the_nth_buffer),
     TEST(virtq_get_rejects_a_used_index_that_ran_ahead),
     TEST(virtq_get_rejects_a_used_index_that_ran_back),
     TEST(virtq_get_rejects_a_buffer_that_was_not_published),
+    TEST(virtq_get_rejects_the_id_of_a_buffer_that_was_not_published),
+    TEST(virtq_get_knows_unpublished_buffers_when_slots_ran_out_between),
+    TEST(virtq_get_rejects_a_batch_that_its_index_does_not_cover),
+    TEST(virtq_get_rejects_a_batch_that_ends_before_it_begins),
     TEST(virtq_get_rejects_an_id_beyond_the_ring),
     TEST(virtq_get_rejects_an_id_that_is_idle),
     TEST(virtq_get_rejects_any_completion_when_nothing_is_lent),
@@ -1256,14 +1458,16 @@ int main(void)
     int failed = 0;
 
     srand(1);
-    for (unsigned i = 0; i < 8 * ARRAY_SIZE(sizes); i++) {
-        struct variant variant = { i & 1 ? VIRTQ_PACKED : VIRTQ_SPLIT, i & 2, i & 4, sizes[i / 8],
-                                   "" };
+    for (unsigned i = 0; i < 16 * ARRAY_SIZE(sizes); i++) {
+        struct variant variant = {
+            i & 1 ? VIRTQ_PACKED : VIRTQ_SPLIT, i & 2, i & 4, i & 8, sizes[i / 16], ""
+        };
 
         if (!virtq_size_ok(variant.format, variant.size))
             continue;
-        snprintf(variant.name, sizeof(variant.name), "%s%s%s, size %u", i & 1 ? "packed" : "split",
-                 i & 2 ? ", event_idx" : "", i & 4 ? ", indirect" : "", variant.size);
+        snprintf(variant.name, sizeof(variant.name), "%s%s%s%s, size %u",
+                 i & 1 ? "packed" : "split", i & 2 ? ", event_idx" : "", i & 4 ? ", indirect" : "",
+                 i & 8 ? ", in_order" : "", variant.size);
         failed += run(&variant);
     }
     return failed;
