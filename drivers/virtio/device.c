@@ -22,7 +22,8 @@
 #define TICK_MAX_NS        (8 * NSEC_PER_MSEC)   /* ... this */
 #define TICK_PATIENT_NS    (128 * NSEC_PER_MSEC) /* ... this for a patient driver */
 #define MAX_VECTORS        32
-#define CONFIG_SLOT        0 /* the configuration's vector comes first, the queues' after it */
+#define STORM_FROM         1024 /* interrupts unasked for; what is lent comes on top */
+#define CONFIG_SLOT        0    /* the configuration's vector comes first, the queues' after it */
 
 extern const struct virtio_driver __start_virtio_drivers[], __stop_virtio_drivers[];
 
@@ -34,9 +35,16 @@ static unsigned next_number;
  * acknowledged but what the driver names.
  */
 static const struct virtio_feature ring_features[] = {
-    VIRTIO_FEATURE_REQUIRED(VIRTIO_F_VERSION_1), VIRTIO_FEATURE(VIRTIO_F_INDIRECT_DESC),
-    VIRTIO_FEATURE(VIRTIO_F_EVENT_IDX),          VIRTIO_FEATURE(VIRTIO_F_ACCESS_PLATFORM),
+    VIRTIO_FEATURE_REQUIRED(VIRTIO_F_VERSION_1),
+    VIRTIO_FEATURE(VIRTIO_F_INDIRECT_DESC),
+    VIRTIO_FEATURE(VIRTIO_F_EVENT_IDX),
+    VIRTIO_FEATURE(VIRTIO_F_ACCESS_PLATFORM),
     VIRTIO_FEATURE(VIRTIO_F_RING_PACKED),
+    VIRTIO_FEATURE(VIRTIO_F_IN_ORDER),
+    VIRTIO_FEATURE(VIRTIO_F_ORDER_PLATFORM),
+    VIRTIO_FEATURE_TRANSPORT(VIRTIO_F_NOTIFICATION_DATA),
+    VIRTIO_FEATURE_TRANSPORT(VIRTIO_F_NOTIF_CONFIG_DATA),
+    VIRTIO_FEATURE_TRANSPORT(VIRTIO_F_RING_RESET),
 };
 
 /* error: 0, or a negative errno, which is told too. */
@@ -79,20 +87,28 @@ void virtio_fail(struct virtio_device *dev, const char *reason)
     fail(dev, reason, 0);
 }
 
-static bool is_reset(struct virtio_device *dev)
+/* Waits until a reset, of the device or of one queue, has ended; false: it did not in time. */
+static bool ends(struct virtio_device *dev, bool (*is_reset)(struct virtio_device *, uint16_t),
+                 uint16_t index)
 {
     uint64_t deadline_ns;
 
     for (unsigned i = 0; i < RESET_QUICK_LOOKS; i++)
-        if (dev->transport->get_status(dev) == 0)
+        if (is_reset(dev, index))
             return true;
     deadline_ns = clock_monotonic_ns() + RESET_DEADLINE_NS;
     while (clock_monotonic_ns() < deadline_ns) {
         thread_sleep_until(clock_monotonic_ns() + RESET_LOOK_NS);
-        if (dev->transport->get_status(dev) == 0)
+        if (is_reset(dev, index))
             return true;
     }
     return false;
+}
+
+static bool device_is_reset(struct virtio_device *dev, uint16_t unused)
+{
+    (void)unused;
+    return dev->transport->get_status(dev) == 0;
 }
 
 int virtio_reset(struct virtio_device *dev)
@@ -101,7 +117,7 @@ int virtio_reset(struct virtio_device *dev)
     dev->status = 0;
     dev->config_changed = false;
     dev->transport->set_status(dev, 0);
-    dev->stuck = !is_reset(dev);
+    dev->stuck = !ends(dev, device_is_reset, 0);
     if (!dev->stuck)
         return 0;
     dev->transport->cut_off(dev);
@@ -110,7 +126,8 @@ int virtio_reset(struct virtio_device *dev)
 
 bool virtio_needs_reset(struct virtio_device *dev)
 {
-    return dev->transport->get_status(dev) & VIRTIO_CONFIG_S_NEEDS_RESET;
+    return load_once(&dev->storming) ||
+           dev->transport->get_status(dev) & VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
 int virtio_start(struct virtio_device *dev)
@@ -161,6 +178,8 @@ static bool accept_some(const struct virtio_device *dev, const struct virtio_fea
         unsigned bit = list[i].bit;
 
         if (bit == VIRTIO_F_RING_PACKED && ring_choice() == RING_SPLIT)
+            continue;
+        if (list[i].transport && !virtio_features_have(&dev->transport_features, bit))
             continue;
         if (virtio_features_have(accepted, bit) || !virtio_features_have(&dev->offered, bit) ||
             !prerequisites_met(&list[i], accepted))
@@ -276,13 +295,30 @@ int virtio_config_write(struct virtio_device *dev, uint32_t offset, uint32_t val
 
 /* ---- interrupts */
 
+/*
+ * Interrupt context. A driver that was asked for looks soon, and until then
+ * only what it lent can interrupt: more than that is a device that would leave
+ * the CPU no time for anything else. It is silenced until its driver resets it.
+ */
+static void count_interrupt(struct virtio_vector *vector)
+{
+    struct virtio_device *dev = vector->device;
+
+    if (++dev->unanswered <= dev->storm_from)
+        return;
+    dev->transport->vector_silence(dev, vector->index);
+    vector->silenced = true;
+    dev->storming = true;
+}
+
 /* Interrupt context: marks, and nothing else. */
 static void interrupt(void *argument)
 {
-    const struct virtio_vector *vector = argument;
+    struct virtio_vector *vector = argument;
     struct virtio_device *dev = vector->device;
     struct list *link;
 
+    count_interrupt(vector);
     if (vector->index == CONFIG_SLOT && dev->config_event) {
         dev->config_changed = true;
         event_signal(dev->config_event);
@@ -323,12 +359,16 @@ static bool open_vector(struct virtio_device *dev, uint16_t index)
     struct virtio_vector *vector = &dev->vectors[index];
     int cpu_vector;
 
+    if (vector->silenced) {
+        vector->silenced = false;
+        dev->transport->vector_set(dev, index, irq_message(vector->cpu_vector));
+    }
     if (vector->cpu_vector)
         return true;
     cpu_vector = irq_alloc(interrupt, vector, dev->driver->name);
     if (cpu_vector < 0)
         return false;
-    *vector = (struct virtio_vector){ dev, cpu_vector, index };
+    *vector = (struct virtio_vector){ .device = dev, .cpu_vector = cpu_vector, .index = index };
     dev->transport->vector_set(dev, index, irq_message(cpu_vector));
     return true;
 }
@@ -493,6 +533,9 @@ static bool has_news(struct virtio_device *dev)
 
 bool virtio_config_changed(struct virtio_device *dev)
 {
+    store_once(&dev->unanswered, 0);
+    if (load_once(&dev->storming))
+        return true;
     if (dev->config_polled) {
         uint64_t now_ns = clock_monotonic_ns();
 
@@ -567,15 +610,19 @@ static int make_ring(struct virtio_queue *queue, const struct virtq_doorbell *do
 {
     struct virtio_device *dev = queue->device;
 
-    return virtq_init(&queue->ring, &(struct virtq_config){
-                                        .format = format_of(dev),
-                                        .size = queue->size,
-                                        .indirect_max = queue->indirect_max,
-                                        .event_idx = virtio_has(dev, VIRTIO_F_EVENT_IDX),
-                                        .areas = queue->areas,
-                                        .private_memory = queue->private_memory,
-                                        .doorbell = *doorbell,
-                                    });
+    return virtq_init(&queue->ring,
+                      &(struct virtq_config){
+                          .format = format_of(dev),
+                          .size = queue->size,
+                          .indirect_max = queue->indirect_max,
+                          .event_idx = virtio_has(dev, VIRTIO_F_EVENT_IDX),
+                          .in_order = virtio_has(dev, VIRTIO_F_IN_ORDER),
+                          .order_platform = virtio_has(dev, VIRTIO_F_ORDER_PLATFORM),
+                          .notification_data = virtio_has(dev, VIRTIO_F_NOTIFICATION_DATA),
+                          .areas = queue->areas,
+                          .private_memory = queue->private_memory,
+                          .doorbell = *doorbell,
+                      });
 }
 
 static int offer_queue(struct virtio_queue *queue, uint16_t vector)
@@ -644,6 +691,7 @@ int virtio_queue_setup(struct virtio_device *dev, struct virtio_queue *queue, ui
     }
     were_on = irq_save(); /* the device's other interrupts walk this list */
     list_append(&dev->queues, &queue->link);
+    dev->storm_from += queue->size;
     irq_restore(were_on);
     return 0;
 }
@@ -723,11 +771,22 @@ int virtio_add(struct virtio_device *dev)
 {
     dev->number = next_number++;
     list_init(&dev->queues);
+    dev->storm_from = STORM_FROM;
     list_append(&devices, &dev->link);
     return bring_up(dev);
 }
 
-static int restart_queue(struct virtio_queue *queue)
+int virtio_queue_reset(struct virtio_queue *queue)
+{
+    struct virtio_device *dev = queue->device;
+
+    if (!virtio_has(dev, VIRTIO_F_RING_RESET))
+        return -EOPNOTSUPP;
+    dev->transport->queue_reset(dev, queue->index);
+    return ends(dev, dev->transport->queue_is_reset, queue->index) ? 0 : -ETIMEDOUT;
+}
+
+int virtio_queue_restart(struct virtio_queue *queue)
 {
     struct virtio_device *dev = queue->device;
     struct virtq_doorbell doorbell;
@@ -758,12 +817,14 @@ int virtio_reinit(struct virtio_device *dev)
     const char *refusal = renegotiate(dev);
     struct list *link;
 
+    dev->unanswered = 0;
+    dev->storming = false;
     if (refusal) {
         virtio_fail(dev, refusal);
         return -EPROTO;
     }
     LIST_FOR_EACH (link, &dev->queues) {
-        int error = restart_queue(CONTAINER_OF(link, struct virtio_queue, link));
+        int error = virtio_queue_restart(CONTAINER_OF(link, struct virtio_queue, link));
 
         if (error) {
             virtio_fail(dev, "a queue cannot be set up again after a reset");

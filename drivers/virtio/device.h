@@ -73,7 +73,8 @@ static inline void virtio_features_add(struct virtio_features *set, unsigned bit
  */
 struct virtio_feature {
     uint8_t bit;
-    bool required; /* without it the driver does not work */
+    bool required;  /* without it the driver does not work */
+    bool transport; /* only where the transport can do it too */
     bool any;
     uint8_t n_needs;
     uint8_t needs[4];
@@ -86,6 +87,10 @@ struct virtio_feature {
 #define VIRTIO_FEATURE_REQUIRED(b)   \
     {                                \
         .bit = (b), .required = true \
+    }
+#define VIRTIO_FEATURE_TRANSPORT(b)   \
+    {                                 \
+        .bit = (b), .transport = true \
     }
 #define VIRTIO_FEATURE_NEEDS(b, a)                \
     {                                             \
@@ -120,6 +125,7 @@ struct virtio_vector {
     struct virtio_device *device;
     int cpu_vector; /* 0: not set up yet */
     uint16_t index;
+    bool silenced; /* it took part in a storm */
 };
 
 enum virtio_interrupts { VIRTIO_INTERRUPTS_POLL, VIRTIO_INTERRUPTS_MSIX };
@@ -127,8 +133,9 @@ enum virtio_interrupts { VIRTIO_INTERRUPTS_POLL, VIRTIO_INTERRUPTS_MSIX };
 struct virtio_device {
     /* Set by the transport before virtio_add(). */
     const struct virtio_transport *transport;
-    uint32_t type;         /* VIRTIO_ID_... */
-    uint32_t config_bytes; /* of the device's configuration space */
+    uint32_t type;                             /* VIRTIO_ID_... */
+    uint32_t config_bytes;                     /* of the device's configuration space */
+    struct virtio_features transport_features; /* of those that need its help: what it can do */
 
     /* Set by the driver. */
     void *driver_state;
@@ -152,6 +159,9 @@ struct virtio_device {
     bool interrupts_tried;
     uint16_t n_vectors;            /* of the device, that may be used */
     struct virtio_vector *vectors; /* n_vectors of them */
+    uint32_t unanswered; /* interrupts since its driver last looked; counted by the handler */
+    uint32_t storm_from; /* so many of them are a storm */
+    bool storming;       /* it was silenced, and must be reset; set by the handler */
     bool ticking;
     struct timer tick;      /* looks after a device without interrupts */
     uint64_t tick_ns;       /* from one look to the next */
@@ -207,7 +217,10 @@ void virtio_config_watch(struct virtio_device *dev, struct event *event);
  */
 bool virtio_config_changed(struct virtio_device *dev);
 
-/* Whether the device has asked for a reset (§2.1.1); reads the status. */
+/*
+ * Whether the device must be reset: it asks for it (§2.1.1), or interrupts
+ * without end and was silenced. Reads the status.
+ */
 bool virtio_needs_reset(struct virtio_device *dev);
 
 /*
@@ -238,6 +251,19 @@ int virtio_reset(struct virtio_device *dev);
  * negotiation and virtio_queue_setup(); the device is then failed.
  */
 int virtio_reinit(struct virtio_device *dev);
+
+/*
+ * Takes one queue back while the rest of the device works on (§2.6.1), where
+ * RING_RESET was accepted. 0: the device has forgotten it, virtq_drain() gives
+ * back what was lent, then virtio_queue_restart(). -EOPNOTSUPP: not accepted;
+ * -ETIMEDOUT: the device did not do it within a second: what was lent stays
+ * lent until virtio_reset().
+ */
+int virtio_queue_reset(struct virtio_queue *queue);
+
+/* The same queue, empty, set up as at first. Errors as virtio_queue_setup(); it is then out of use.
+ */
+int virtio_queue_restart(struct virtio_queue *queue);
 
 /* Gives up: logs the reason, sets FAILED. The reason's text is kept, not copied. */
 void virtio_fail(struct virtio_device *dev, const char *reason);

@@ -17,9 +17,10 @@
 #include "lib/base/errno.h"
 #include "lib/base/io.h"
 
-/* All that this kernel uses lies before the fields that came with later features. */
+/* Before the fields that came with later features, and as far as this kernel uses those. */
 #define COMMON_BYTES     offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
-#define DOORBELL_BYTES   2
+#define COMMON_MAX_BYTES offsetof(struct virtio_pci_common_cfg, admin_queue_index)
+#define DOORBELL_BYTES   2    /* 4 with NOTIFICATION_DATA */
 #define CONFIG_MAX_BYTES 4096 /* mapped of it; no device type has more */
 
 /* Where a structure lies. */
@@ -108,19 +109,27 @@ static uint32_t config_generation(struct virtio_device *dev)
 
 /* ---- queues (§4.1.4.3, §4.1.4.4) */
 
+/* What a notification says (§4.1.5.2) and where it goes; the queue is selected. */
 static int find_doorbell(struct virtio_device *dev, uint16_t index, struct virtq_doorbell *doorbell)
 {
     struct virtio_pci *vp = pci_of(dev);
     uint64_t offset = (uint64_t)mmio_read16(COMMON(dev, queue_notify_off)) * vp->notify_multiplier;
+    bool wide = virtio_has(dev, VIRTIO_F_NOTIFICATION_DATA);
+    uint32_t bytes = wide ? 2 * DOORBELL_BYTES : DOORBELL_BYTES;
     volatile void *at;
 
     /* Else a lying device would have us write into a neighbour's registers. */
-    if (offset + DOORBELL_BYTES > vp->notify.length || !IS_ALIGNED(vp->notify.offset + offset, 2))
+    if (offset + bytes > vp->notify.length || !IS_ALIGNED(vp->notify.offset + offset, bytes))
         return -EINVAL;
-    if (pci_map(vp->pci, vp->notify.bar, vp->notify.offset + offset, DOORBELL_BYTES, &at))
+    if (pci_map(vp->pci, vp->notify.bar, vp->notify.offset + offset, bytes, &at))
         return -EINVAL;
-    *doorbell =
-        (struct virtq_doorbell){ .kind = VIRTQ_DOORBELL_MMIO16, .value = index, .mmio = at };
+    *doorbell = (struct virtq_doorbell){
+        .kind = wide ? VIRTQ_DOORBELL_MMIO32 : VIRTQ_DOORBELL_MMIO16,
+        .value = virtio_has(dev, VIRTIO_F_NOTIF_CONFIG_DATA)
+                     ? mmio_read16(COMMON(dev, queue_notif_config_data))
+                     : index,
+        .mmio = at,
+    };
     return 0;
 }
 
@@ -162,6 +171,18 @@ static int queue_start(struct virtio_device *dev, const struct virtio_queue_setu
     return 0;
 }
 
+static void queue_reset(struct virtio_device *dev, uint16_t index)
+{
+    mmio_write16(COMMON(dev, queue_select), index);
+    mmio_write16(COMMON(dev, queue_reset), 1);
+}
+
+static bool queue_is_reset(struct virtio_device *dev, uint16_t index)
+{
+    mmio_write16(COMMON(dev, queue_select), index);
+    return mmio_read16(COMMON(dev, queue_reset)) == 0;
+}
+
 /* ---- interrupts (§4.1.5.1.2) */
 
 static int vectors_start(struct virtio_device *dev)
@@ -177,6 +198,11 @@ static void vector_set(struct virtio_device *dev, uint16_t vector, struct irq_me
 static int vector_config(struct virtio_device *dev, uint16_t vector)
 {
     return take_vector(COMMON(dev, config_msix_vector), vector) ? 0 : -EAGAIN;
+}
+
+static void vector_silence(struct virtio_device *dev, uint16_t vector)
+{
+    pci_msix_mask(pci_of(dev)->pci, vector);
 }
 
 static void vectors_stop(struct virtio_device *dev)
@@ -197,9 +223,12 @@ static const struct virtio_transport virtio_pci_transport = {
     .config_generation = config_generation,
     .queue_find = queue_find,
     .queue_start = queue_start,
+    .queue_reset = queue_reset,
+    .queue_is_reset = queue_is_reset,
     .vectors_start = vectors_start,
     .vector_set = vector_set,
     .vector_config = vector_config,
+    .vector_silence = vector_silence,
     .vectors_stop = vectors_stop,
 };
 
@@ -262,6 +291,24 @@ static int map_region(struct pci_device *pci, const struct region *region, uint3
     return error;
 }
 
+/* Whether the common structure is long enough for the field that a feature brings. */
+static void add_feature(struct virtio_pci *vp, unsigned bit, size_t field, uint32_t length)
+{
+    if (field + sizeof(le16) <= length)
+        virtio_features_add(&vp->device.transport_features, bit);
+}
+
+static int map_common(struct virtio_pci *vp, const struct region *common)
+{
+    virtio_features_add(&vp->device.transport_features, VIRTIO_F_NOTIFICATION_DATA);
+    add_feature(vp, VIRTIO_F_NOTIF_CONFIG_DATA,
+                offsetof(struct virtio_pci_common_cfg, queue_notif_config_data), common->length);
+    add_feature(vp, VIRTIO_F_RING_RESET, offsetof(struct virtio_pci_common_cfg, queue_reset),
+                common->length);
+    return map_region(vp->pci, common, MIN(common->length, (uint32_t)COMMON_MAX_BYTES),
+                      &vp->common);
+}
+
 static int find_registers(struct virtio_pci *vp)
 {
     struct region found[N_STRUCTURES] = { 0 };
@@ -276,7 +323,7 @@ static int find_registers(struct virtio_pci *vp)
     vp->notify_multiplier =
         pci_read32(vp->pci, vp->notify.capability +
                                 offsetof(struct virtio_pci_notify_cap, notify_off_multiplier));
-    error = map_region(vp->pci, &found[COMMON_CFG], COMMON_BYTES, &vp->common);
+    error = map_common(vp, &found[COMMON_CFG]);
     /* Some device types have no configuration of their own. */
     if (error || !found[DEVICE_CFG].capability)
         return error;

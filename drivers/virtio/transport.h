@@ -55,8 +55,8 @@ struct virtio_transport {
 
     /*
      * A queue as the device offers it: descriptors at most, not judged, and how
-     * to notify it. -ENOENT: there is no such queue; -EINVAL: its doorbell would
-     * lie outside the device's registers.
+     * to notify it (§2.9, as was negotiated). -ENOENT: there is no such queue; -EINVAL: its
+     * doorbell would lie outside the device's registers.
      */
     int (*queue_find)(struct virtio_device *dev, uint16_t index, uint32_t *size_max,
                       struct virtq_doorbell *doorbell);
@@ -68,14 +68,23 @@ struct virtio_transport {
     int (*queue_start)(struct virtio_device *dev, const struct virtio_queue_setup *setup);
 
     /*
+     * With RING_RESET: asks the device to forget one queue; and whether it has,
+     * after which queue_start() may be called again (§2.6.1).
+     */
+    void (*queue_reset)(struct virtio_device *dev, uint16_t index);
+    bool (*queue_is_reset)(struct virtio_device *dev, uint16_t index);
+
+    /*
      * Interrupts by message. start: how many vectors the device has, all of
      * them silent now; or a negative errno. set: the message of one of them, which may be
      * sent from now on. config: which one reports changes of the configuration;
-     * -EAGAIN: the device did not take it. stop: all silent again.
+     * -EAGAIN: the device did not take it. silence: no message from this one
+     * until it is set again; may be called in interrupt context. stop: all silent again.
      */
     int (*vectors_start)(struct virtio_device *dev);
     void (*vector_set)(struct virtio_device *dev, uint16_t vector, struct irq_message message);
     int (*vector_config)(struct virtio_device *dev, uint16_t vector);
+    void (*vector_silence)(struct virtio_device *dev, uint16_t vector);
     void (*vectors_stop)(struct virtio_device *dev);
 };
 

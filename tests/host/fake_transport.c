@@ -43,7 +43,7 @@ static void stop_queue(struct fake_transport_queue *queue)
 {
     if (queue->live)
         fake_queue_stop(&queue->ring);
-    queue->live = queue->enabled = false;
+    queue->live = queue->enabled = queue->resetting = false;
     queue->vector = VIRTIO_NO_VECTOR;
 }
 
@@ -80,6 +80,8 @@ static void start_queue(struct fake_transport *fake, struct fake_transport_queue
         .packed = virtio_features_have(&fake->accepted, VIRTIO_F_RING_PACKED),
         .event_idx = virtio_features_have(&fake->accepted, VIRTIO_F_EVENT_IDX),
         .indirect = virtio_features_have(&fake->accepted, VIRTIO_F_INDIRECT_DESC),
+        .in_order = virtio_features_have(&fake->accepted, VIRTIO_F_IN_ORDER),
+        .notification_data = virtio_features_have(&fake->accepted, VIRTIO_F_NOTIFICATION_DATA),
         .size = queue->size,
         .desc_addr = queue->setup.descriptor_addr,
         .driver_addr = queue->setup.driver_addr,
@@ -218,14 +220,18 @@ static uint32_t config_generation(struct virtio_device *dev)
 static void ring_doorbell(void *argument, uint32_t value)
 {
     struct fake_transport *fake = argument;
+    unsigned queue = value & UINT16_MAX;
 
-    if (value >= FAKE_QUEUES || !fake->queues[value].live) {
+    if (virtio_features_have(&fake->accepted, VIRTIO_F_NOTIF_CONFIG_DATA))
+        queue -= fake->notif_config_data;
+    if (queue >= FAKE_QUEUES || !fake->queues[queue].live) {
         break_rule(fake, "a doorbell before DRIVER_OK, or of no queue");
         return;
     }
-    fake->queues[value].kicks++;
+    fake_notified(&fake->queues[queue].ring, value);
+    fake->queues[queue].kicks++;
     if (fake->kicked)
-        fake->kicked(fake, value);
+        fake->kicked(fake, queue);
 }
 
 static int queue_find(struct virtio_device *dev, uint16_t index, uint32_t *size_max,
@@ -240,6 +246,8 @@ static int queue_find(struct virtio_device *dev, uint16_t index, uint32_t *size_
     *doorbell = (struct virtq_doorbell){
         .kind = VIRTQ_DOORBELL_HOOK, .value = index, .hook_argument = fake, .hook = ring_doorbell
     };
+    if (virtio_features_have(&fake->accepted, VIRTIO_F_NOTIF_CONFIG_DATA))
+        doorbell->value += fake->notif_config_data;
     return 0;
 }
 
@@ -262,7 +270,9 @@ static int queue_start(struct virtio_device *dev, const struct virtio_queue_setu
     struct fake_transport_queue *queue = &fake->queues[setup->index];
 
     expect(fake, fake->status & VIRTIO_CONFIG_S_FEATURES_OK, "a queue set up before FEATURES_OK");
-    expect(fake, !(fake->status & VIRTIO_CONFIG_S_DRIVER_OK), "a queue set up after DRIVER_OK");
+    expect(fake, !queue->resetting, "a queue set up before its reset had ended");
+    expect(fake, !(fake->status & VIRTIO_CONFIG_S_DRIVER_OK) || queue->was_reset,
+           "a queue set up after DRIVER_OK");
     expect(fake, setup->size && setup->size <= queue->size_max, "a queue larger than offered");
     expect(fake,
            virtio_features_have(&fake->accepted, VIRTIO_F_RING_PACKED) ||
@@ -276,7 +286,36 @@ static int queue_start(struct virtio_device *dev, const struct virtio_queue_setu
     queue->size = setup->size;
     queue->vector = setup->vector;
     queue->setup = *setup;
+    if (fake->status & VIRTIO_CONFIG_S_DRIVER_OK)
+        start_queue(fake, queue);
     return 0;
+}
+
+static void queue_reset(struct virtio_device *dev, uint16_t index)
+{
+    struct fake_transport *fake = fake_of(dev);
+    struct fake_transport_queue *queue = &fake->queues[index];
+
+    expect(fake, virtio_features_have(&fake->accepted, VIRTIO_F_RING_RESET),
+           "a queue reset without RING_RESET");
+    expect(fake, queue->enabled, "a reset of a queue that is not enabled");
+    queue->resetting = true;
+    fake->reset_polls_left = fake->reset_polls;
+}
+
+static bool queue_is_reset(struct virtio_device *dev, uint16_t index)
+{
+    struct fake_transport *fake = fake_of(dev);
+    struct fake_transport_queue *queue = &fake->queues[index];
+
+    if (queue->resetting && (fake->queue_reset_never_ends || fake->reset_polls_left)) {
+        if (fake->reset_polls_left)
+            fake->reset_polls_left--;
+        return false;
+    }
+    stop_queue(queue);
+    queue->was_reset = true;
+    return true;
 }
 
 /* ---- interrupts */
@@ -311,6 +350,14 @@ static int vector_config(struct virtio_device *dev, uint16_t vector)
     return 0;
 }
 
+static void vector_silence(struct virtio_device *dev, uint16_t vector)
+{
+    struct fake_transport *fake = fake_of(dev);
+
+    expect(fake, vector < fake->n_vectors, "a vector that the device does not have");
+    fake->unmasked[vector % FAKE_VECTORS] = false;
+}
+
 static void vectors_stop(struct virtio_device *dev)
 {
     struct fake_transport *fake = fake_of(dev);
@@ -320,8 +367,10 @@ static void vectors_stop(struct virtio_device *dev)
 
 static bool send(struct fake_transport *fake, uint16_t vector)
 {
-    return vector < fake->n_vectors && fake->unmasked[vector] &&
-           host_irq_send(fake->messages[vector]);
+    if (vector >= fake->n_vectors || !fake->unmasked[vector])
+        return false;
+    fake->interrupts++;
+    return host_irq_send(fake->messages[vector]);
 }
 
 static const struct virtio_transport transport = {
@@ -337,9 +386,12 @@ static const struct virtio_transport transport = {
     .config_generation = config_generation,
     .queue_find = queue_find,
     .queue_start = queue_start,
+    .queue_reset = queue_reset,
+    .queue_is_reset = queue_is_reset,
     .vectors_start = vectors_start,
     .vector_set = vector_set,
     .vector_config = vector_config,
+    .vector_silence = vector_silence,
     .vectors_stop = vectors_stop,
 };
 
@@ -352,6 +404,9 @@ void fake_transport_init(struct fake_transport *fake, uint32_t type)
         .n_vectors = 4,
         .config_vector = VIRTIO_NO_VECTOR,
     };
+    virtio_features_add(&fake->device.transport_features, VIRTIO_F_NOTIFICATION_DATA);
+    virtio_features_add(&fake->device.transport_features, VIRTIO_F_NOTIF_CONFIG_DATA);
+    virtio_features_add(&fake->device.transport_features, VIRTIO_F_RING_RESET);
     fake_offer(fake, VIRTIO_F_VERSION_1);
     fake_offer(fake, VIRTIO_F_EVENT_IDX);
     fake_offer(fake, VIRTIO_F_INDIRECT_DESC);

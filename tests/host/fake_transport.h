@@ -53,6 +53,7 @@ struct fake_transport {
         uint32_t size_max;
         /* what the driver made of it */
         bool enabled, live;
+        bool resetting, was_reset; /* this queue alone, by RING_RESET */
         uint16_t size, vector;
         struct virtio_queue_setup setup;
         unsigned kicks;
@@ -64,7 +65,9 @@ struct fake_transport {
     bool never_settles;       /* another generation at every look */
     unsigned unsettled_reads; /* so many reads see another generation, then it settles */
     bool reset_never_ends;
-    unsigned reset_polls;          /* status reads until a reset has ended */
+    unsigned reset_polls; /* looks until a reset, also of a queue, has ended */
+    bool queue_reset_never_ends;
+    uint16_t notif_config_data;    /* + the queue's index: what its notifications carry */
     unsigned vectors_refused_from; /* vectors of this number and above are not taken; 0: all are */
     bool needs_reset;              /* shows in the status; goes with a reset */
 
@@ -81,6 +84,7 @@ struct fake_transport {
     uint16_t config_vector;
     struct irq_message messages[FAKE_VECTORS];
     bool unmasked[FAKE_VECTORS];
+    unsigned interrupts;   /* that reached the CPU */
     const char *violation; /* the first rule that the driver broke; NULL: none */
 };
 

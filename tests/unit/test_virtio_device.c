@@ -20,6 +20,7 @@
 #include "tests/host/fake_transport.h"
 #include "tests/host/irq.h"
 #include "tests/host/log.h"
+#include "tests/host/proves.h"
 
 #define ACKNOWLEDGE VIRTIO_CONFIG_S_ACKNOWLEDGE
 #define DRIVER_     VIRTIO_CONFIG_S_DRIVER
@@ -239,16 +240,31 @@ static void only_what_is_offered_and_known_is_accepted(void **state)
     for (unsigned bit = 0; bit < VIRTIO_FEATURE_BITS; bit++) {
         bool known = bit == VIRTIO_F_VERSION_1 || bit == VIRTIO_F_EVENT_IDX ||
                      bit == VIRTIO_F_INDIRECT_DESC || bit == VIRTIO_F_RING_PACKED ||
-                     bit == VIRTIO_F_ACCESS_PLATFORM || bit == VIRTIO_NET_F_CSUM ||
-                     bit == VIRTIO_NET_F_MAC || bit == VIRTIO_NET_F_HOST_TSO4 ||
-                     bit == VIRTIO_NET_F_HOST_TSO6 || bit == VIRTIO_NET_F_HOST_ECN ||
-                     bit == VIRTIO_NET_F_RSS_CONTEXT;
+                     bit == VIRTIO_F_ACCESS_PLATFORM || bit == VIRTIO_F_IN_ORDER ||
+                     bit == VIRTIO_F_ORDER_PLATFORM || bit == VIRTIO_F_NOTIFICATION_DATA ||
+                     bit == VIRTIO_F_NOTIF_CONFIG_DATA || bit == VIRTIO_F_RING_RESET ||
+                     bit == VIRTIO_NET_F_CSUM || bit == VIRTIO_NET_F_MAC ||
+                     bit == VIRTIO_NET_F_HOST_TSO4 || bit == VIRTIO_NET_F_HOST_TSO6 ||
+                     bit == VIRTIO_NET_F_HOST_ECN || bit == VIRTIO_NET_F_RSS_CONTEXT;
         struct virtio_features refused = virtio_refused(&fake.device);
 
         assert_int_equal(virtio_features_have(&fake.accepted, bit), known);
         assert_int_equal(virtio_has(&fake.device, bit), known);
         assert_int_equal(virtio_features_have(&refused, bit), !known);
     }
+}
+
+static void what_the_transport_cannot_do_is_refused(void **state)
+{
+    (void)state;
+    for (unsigned bit = 0; bit < VIRTIO_FEATURE_BITS; bit++)
+        fake_offer(&fake, bit);
+    fake.device.transport_features = (struct virtio_features){ 0 };
+    add(0);
+    assert_false(virtio_has(&fake.device, VIRTIO_F_NOTIFICATION_DATA));
+    assert_false(virtio_has(&fake.device, VIRTIO_F_NOTIF_CONFIG_DATA));
+    assert_false(virtio_has(&fake.device, VIRTIO_F_RING_RESET));
+    assert_true(virtio_has(&fake.device, VIRTIO_F_IN_ORDER));
 }
 
 static void nothing_is_accepted_that_is_not_offered(void **state)
@@ -515,6 +531,31 @@ static void a_request_travels_on_either_ring_and_by_any_interrupt(void **state)
     fake.device.link.next = NULL;
 }
 
+/* The fake device checks what the features promise it. */
+static void a_request_travels_with_every_feature_of_the_ring(void **state)
+{
+    static const unsigned bits[] = { VIRTIO_F_RING_PACKED,       VIRTIO_F_IN_ORDER,
+                                     VIRTIO_F_ORDER_PLATFORM,    VIRTIO_F_NOTIFICATION_DATA,
+                                     VIRTIO_F_NOTIF_CONFIG_DATA, VIRTIO_F_RING_RESET };
+
+    PROVES("CORE-RSV-07", "CORE-RSV-13");
+    (void)state;
+    for (unsigned set = 0; set < 1u << ARRAY_SIZE(bits); set++) {
+        fake_transport_init(&fake, VIRTIO_ID_NET);
+        fake.queues[0].size_max = 4;
+        fake.notif_config_data = 0x7f00;
+        for (unsigned i = 0; i < ARRAY_SIZE(bits); i++)
+            if (set & 1u << i)
+                fake_offer(&fake, bits[i]);
+        add(0);
+        assert_memory_equal(&fake.accepted, &fake.offered, sizeof(fake.offered));
+        for (unsigned i = 0; i < 10; i++)
+            run_a_request();
+        virtio_remove(&fake.device);
+    }
+    fake.device.link.next = NULL;
+}
+
 /* ---- interrupts */
 
 static void each_queue_has_a_vector_of_its_own_where_there_are_enough(void **state)
@@ -773,6 +814,129 @@ static void a_device_comes_back_after_a_reset_with_all_that_was_lent(void **stat
     run_a_request();
 }
 
+/* Lends one buffer that the device keeps. */
+static void lend_one(unsigned queue, void *cookie)
+{
+    struct virtq_elem elem = { (uintptr_t)cookie, 8 };
+    struct virtq_buffer lent = { &elem, 0, 1, cookie };
+
+    assert_int_equal(virtq_add(&queues[queue].ring, &lent, 1), 1);
+    virtq_publish(&queues[queue].ring);
+}
+
+static void one_queue_is_reset_while_the_others_work_on(void **state)
+{
+    static char kept[8], other[8];
+    void *cookies[4];
+
+    PROVES("CORE-VQR-01", "CORE-VQR-02", "CORE-VQE-01", "PCI-CC-08");
+    (void)state;
+    wanted_queues = 2;
+    fake_offer(&fake, VIRTIO_F_RING_RESET);
+    add(0);
+    lend_one(1, other);
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t start_ns = host_clock_ns;
+
+        fake.kicked = NULL;
+        fake.reset_polls = 100 * round; /* takes its time */
+        lend_one(0, kept);
+        assert_int_equal(virtio_queue_reset(&queues[0]), 0);
+        assert_int_equal(host_clock_ns > start_ns, round > 0);
+        assert_false(fake.queues[0].live);
+        assert_int_equal(virtq_drain(&queues[0].ring, cookies, 4), 1);
+        assert_ptr_equal(cookies[0], kept);
+        assert_int_equal(virtio_queue_restart(&queues[0]), 0);
+        assert_int_equal(fake.queues[0].vector, queues[0].vector);
+        events[0].marked = false;
+        run_a_request();
+    }
+    assert_int_equal(virtq_in_flight(&queues[1].ring), 1);
+    assert_non_null(fake_pop(&fake.queues[1].ring));
+    assert_int_equal(fake.resets, 1);
+}
+
+static void a_queue_reset_that_never_ends_is_told_after_a_second(void **state)
+{
+    static char kept[8];
+    uint64_t start_ns;
+
+    PROVES("CORE-VQR-01");
+    (void)state;
+    fake_offer(&fake, VIRTIO_F_RING_RESET);
+    fake.queue_reset_never_ends = true;
+    add(0);
+    lend_one(0, kept);
+    start_ns = host_clock_ns;
+    assert_int_equal(virtio_queue_reset(&queues[0]), -ETIMEDOUT);
+    assert_in_range(host_clock_ns - start_ns, NSEC_PER_SEC, NSEC_PER_SEC * 11 / 10);
+    assert_int_equal(virtq_in_flight(&queues[0].ring), 1);
+    assert_int_equal(virtio_reset(&fake.device), 0);
+}
+
+static void no_queue_is_reset_alone_where_that_was_not_agreed_on(void **state)
+{
+    (void)state;
+    add(0);
+    assert_int_equal(virtio_queue_reset(&queues[0]), -EOPNOTSUPP);
+    assert_true(fake.queues[0].live);
+}
+
+static void a_queue_that_shrinks_in_its_reset_is_not_used(void **state)
+{
+    (void)state;
+    fake_offer(&fake, VIRTIO_F_RING_RESET);
+    add(0);
+    assert_int_equal(virtio_queue_reset(&queues[0]), 0);
+    fake.queues[0].size_max = 8;
+    assert_int_equal(virtio_queue_restart(&queues[0]), -EINVAL);
+    assert_false(fake.queues[0].live);
+}
+
+static void a_storm_of_interrupts_is_silenced_until_the_device_is_reset(void **state)
+{
+    unsigned got;
+
+    (void)state;
+    watch_config = true;
+    add(0);
+    for (unsigned i = 0; i < 5000; i++)
+        fake_transport_interrupt_always(&fake, 0);
+    got = fake.interrupts;
+    assert_in_range(got, 1024, 1200);
+    assert_true(virtio_config_changed(&fake.device));
+    assert_true(virtio_needs_reset(&fake.device));
+
+    assert_int_equal(virtio_reset(&fake.device), 0);
+    assert_int_equal(virtio_reinit(&fake.device), 0);
+    assert_int_equal(virtio_start(&fake.device), 0);
+    assert_false(virtio_needs_reset(&fake.device));
+    assert_false(virtio_config_changed(&fake.device));
+    events[0].marked = false;
+    run_a_request();
+    assert_int_equal(fake.interrupts, got + 1);
+    for (unsigned i = 0; i < 5000; i++)
+        fake_transport_interrupt_always(&fake, 0);
+    assert_true(virtio_needs_reset(&fake.device));
+}
+
+static void interrupts_that_its_driver_looks_after_are_no_storm(void **state)
+{
+    PROVES("SPLIT-UNS-05");
+    (void)state;
+    watch_config = true;
+    add(0);
+    for (unsigned i = 0; i < 100000; i++) {
+        fake_transport_interrupt_always(&fake, 0);
+        if (i % 1000 == 0)
+            assert_false(virtio_config_changed(&fake.device));
+    }
+    assert_int_equal(fake.interrupts, 100000);
+    assert_false(virtio_needs_reset(&fake.device));
+    events[0].marked = false;
+    run_a_request();
+}
+
 static void a_device_that_offers_less_after_a_reset_is_failed(void **state)
 {
     (void)state;
@@ -818,6 +982,7 @@ int main(void)
         TEST(start_tells_when_the_device_asks_for_a_reset_at_once),
         TEST(two_devices_live_beside_one_that_fails),
         TEST(only_what_is_offered_and_known_is_accepted),
+        TEST(what_the_transport_cannot_do_is_refused),
         TEST(nothing_is_accepted_that_is_not_offered),
         TEST(a_feature_without_its_prerequisite_is_refused),
         TEST(one_of_two_alternative_prerequisites_is_enough),
@@ -836,6 +1001,7 @@ int main(void)
         TEST(indirect_tables_are_had_only_where_both_sides_want_them),
         TEST(memory_that_runs_out_at_any_place_leaves_nothing_behind),
         TEST(a_request_travels_on_either_ring_and_by_any_interrupt),
+        TEST(a_request_travels_with_every_feature_of_the_ring),
         TEST(each_queue_has_a_vector_of_its_own_where_there_are_enough),
         TEST(queues_share_vectors_where_there_are_fewer),
         TEST(one_vector_serves_everything),
@@ -849,6 +1015,12 @@ int main(void)
         TEST(polling_looks_for_changes_at_most_200_times_a_second),
         TEST(a_device_that_asks_for_a_reset_is_noticed_in_every_mode),
         TEST(a_device_comes_back_after_a_reset_with_all_that_was_lent),
+        TEST(one_queue_is_reset_while_the_others_work_on),
+        TEST(a_queue_reset_that_never_ends_is_told_after_a_second),
+        TEST(no_queue_is_reset_alone_where_that_was_not_agreed_on),
+        TEST(a_queue_that_shrinks_in_its_reset_is_not_used),
+        TEST(a_storm_of_interrupts_is_silenced_until_the_device_is_reset),
+        TEST(interrupts_that_its_driver_looks_after_are_no_storm),
         TEST(a_device_that_offers_less_after_a_reset_is_failed),
         TEST(a_queue_that_shrinks_in_a_reset_fails_the_device),
         TEST(fail_sets_failed_and_keeps_the_reason),

@@ -23,6 +23,7 @@
 #include "tests/host/irq.h"
 #include "tests/host/log.h"
 #include "tests/host/mmio.h"
+#include "tests/host/proves.h"
 #include "tests/host/registers.h"
 
 /* Where things are in the BAR, which is one watched page of registers. */
@@ -35,6 +36,7 @@
 #define TABLE_AT       0x3000
 #define PENDING_AT     0x3800
 #define N_QUEUES       2
+#define QUEUE_NAMES    0x8100 /* the device's words for its queues, from the first one on */
 #define N_VECTORS      3
 #define FIELD(name)    (COMMON_AT + offsetof(struct virtio_pci_common_cfg, name))
 #define IS_FIELD(o, n) ((o) == FIELD(n))
@@ -52,9 +54,10 @@ static struct {
     uint16_t config_vector;
     unsigned vectors; /* that it can take */
     struct {
-        uint16_t size, vector, enable, notify_off;
+        uint16_t size, vector, enable, notify_off, reset;
         uint64_t desc, driver, device;
         unsigned kicks;
+        uint32_t kicked_with;
     } queues[N_QUEUES];
     const char *violation;
 } device;
@@ -94,7 +97,9 @@ static unsigned width_of(size_t offset)
 {
     if (offset >= DEVICE_AT)
         return 0;
-    if (offset < FIELD(config_msix_vector) || offset >= FIELD(queue_desc))
+    if (offset < FIELD(config_msix_vector))
+        return 4;
+    if (offset >= FIELD(queue_desc) && offset < FIELD(queue_notif_config_data))
         return 4;
     return IS_FIELD(offset, device_status) || IS_FIELD(offset, config_generation) ? 1 : 2;
 }
@@ -114,6 +119,10 @@ static void fill(size_t offset, unsigned bytes)
     put(FIELD(queue_msix_vector), i < N_QUEUES ? device.queues[i].vector : 0, 2);
     put(FIELD(queue_enable), i < N_QUEUES ? device.queues[i].enable : 0, 2);
     put(FIELD(queue_notify_off), i < N_QUEUES ? device.queues[i].notify_off : 0, 2);
+    put(FIELD(queue_notif_config_data), QUEUE_NAMES + i, 2);
+    put(FIELD(queue_reset), i < N_QUEUES ? device.queues[i].reset : 0, 2);
+    if (IS_FIELD(offset, queue_reset) && i < N_QUEUES && device.queues[i].reset)
+        device.queues[i].enable = device.queues[i].reset = 0; /* shows when it is looked at next */
 }
 
 static uint16_t vector_taken(uint16_t vector)
@@ -128,6 +137,12 @@ static void written_to_queue(size_t offset)
 
     if (i >= N_QUEUES) {
         break_rule("a register of a queue that is not there was written");
+        return;
+    }
+    if (IS_FIELD(offset, queue_reset)) {
+        if (value != 1 || !device.queues[i].enable)
+            break_rule("queue_reset was written with a wrong value or for an idle queue");
+        device.queues[i].reset = 1;
         return;
     }
     if (device.queues[i].enable)
@@ -152,13 +167,17 @@ static void act(size_t offset, unsigned bytes)
     if (width && width != bytes)
         break_rule("a register was written in a wrong width");
     if (offset >= NOTIFY_AT && offset < TABLE_AT) {
-        uint16_t queue = (uint16_t)get(offset, 2);
+        bool wide = device.accepted[1] >> (VIRTIO_F_NOTIFICATION_DATA - 32) & 1;
+        bool named = device.accepted[1] >> (VIRTIO_F_NOTIF_CONFIG_DATA - 32) & 1;
+        uint16_t queue = (uint16_t)(get(offset, 2) - (named ? QUEUE_NAMES : 0));
 
-        if (bytes != 2 || queue >= N_QUEUES ||
-            offset != NOTIFY_AT + (size_t)device.queues[queue].notify_off * MULTIPLIER)
+        if (bytes != (wide ? 4 : 2) || queue >= N_QUEUES ||
+            offset != NOTIFY_AT + (size_t)device.queues[queue].notify_off * MULTIPLIER) {
             break_rule("a doorbell of a wrong width, place or value");
-        else
-            device.queues[queue].kicks++;
+            return;
+        }
+        device.queues[queue].kicks++;
+        device.queues[queue].kicked_with = (uint32_t)get(offset, bytes);
     } else if (offset >= DEVICE_AT) {
         return;
     } else if (IS_FIELD(offset, device_feature_select)) {
@@ -175,7 +194,8 @@ static void act(size_t offset, unsigned bytes)
             reset_device();
     } else if (IS_FIELD(offset, queue_select)) {
         device.select = (uint16_t)get(offset, 2);
-    } else if (offset > FIELD(queue_select) && !IS_FIELD(offset, queue_notify_off)) {
+    } else if (offset > FIELD(queue_select) && !IS_FIELD(offset, queue_notify_off) &&
+               !IS_FIELD(offset, queue_notif_config_data)) {
         written_to_queue(offset);
     } else {
         break_rule("a read-only register was written");
@@ -363,6 +383,88 @@ static void ring_split_keeps_the_packed_ring_from_being_accepted(void **state)
     forget();
 }
 
+static void offer(unsigned bit)
+{
+    device.offered[bit / 32] |= 1u << bit % 32;
+}
+
+/* The fake registers check width, place and the lower half of every doorbell. */
+static void doorbells_carry_what_was_agreed_on(void **state)
+{
+    PROVES("PCI-NTF-01", "PCI-NTF-02", "PCI-NTF-03", "PCI-NTF-04", "PCI-NTF-05", "PCI-NTF-06",
+           "PACK-DESC-03");
+    (void)state;
+    for (unsigned set = 0; set < 4; set++) {
+        static char byte;
+        struct virtq_elem elem = { (uintptr_t)&byte, 1 };
+        struct virtq_buffer buffer = { &elem, 1, 0, &byte };
+
+        fake = fake_pci_host(0, 0);
+        add_good_function();
+        device.offered[1] = 1;
+        if (set & 1)
+            offer(VIRTIO_F_NOTIFICATION_DATA);
+        if (set & 2)
+            offer(VIRTIO_F_NOTIF_CONFIG_DATA);
+        scan();
+        assert_true(virtio_next(NULL)->started);
+        for (unsigned i = 0; i < N_QUEUES; i++) {
+            assert_int_equal(virtq_add(&queues[i].ring, &buffer, 1), 1);
+            virtq_publish(&queues[i].ring);
+            virtq_notify(&queues[i].ring);
+            assert_int_equal(device.queues[i].kicks, 1);
+            assert_int_equal(device.queues[i].kicked_with >> 16, set & 1);
+            device.queues[i].kicks = 0;
+        }
+        forget();
+    }
+}
+
+static void a_queue_is_reset_by_its_register(void **state)
+{
+    PROVES("PCI-CC-07", "PCI-CC-08", "CORE-VQE-01");
+    (void)state;
+    offer(VIRTIO_F_RING_RESET);
+    add_good_function();
+    scan();
+    assert_int_equal(virtio_queue_reset(&queues[1]), 0);
+    assert_int_equal(device.queues[1].enable, 0);
+    assert_int_equal(device.queues[0].enable, 1);
+    device.queues[1].desc = 0;
+    assert_int_equal(virtio_queue_restart(&queues[1]), 0);
+    assert_int_equal(device.queues[1].enable, 1);
+    assert_int_equal(device.queues[1].desc, queues[1].areas.descriptor_addr);
+    assert_int_equal(device.queues[1].vector, 2);
+    forget();
+}
+
+/* Fields that the structure is too short for are not there, whatever the device offers. */
+static void features_need_their_registers(void **state)
+{
+    static const struct {
+        uint32_t bytes;
+        bool notif, reset;
+    } cases[] = { { FIELD(queue_notif_config_data), false, false },
+                  { FIELD(queue_notif_config_data) + 1, false, false },
+                  { FIELD(queue_reset), true, false },
+                  { FIELD(queue_reset) + 2, true, true } };
+
+    (void)state;
+    offer(VIRTIO_F_NOTIF_CONFIG_DATA);
+    offer(VIRTIO_F_RING_RESET);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        fake = fake_pci_host(0, 0);
+        add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+        add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 4, COMMON_AT, cases[i].bytes);
+        add_notify();
+        scan();
+        assert_true(virtio_next(NULL)->started);
+        assert_int_equal(virtio_has(virtio_next(NULL), VIRTIO_F_NOTIF_CONFIG_DATA), cases[i].notif);
+        assert_int_equal(virtio_has(virtio_next(NULL), VIRTIO_F_RING_RESET), cases[i].reset);
+        forget();
+    }
+}
+
 static void a_transitional_device_with_the_capabilities_is_driven_as_modern(void **state)
 {
     (void)state;
@@ -505,6 +607,29 @@ static void a_doorbell_outside_the_notify_structure_fails_the_device(void **stat
     forget();
 }
 
+/* Room for two bytes is there, and an even place, but notifications have four. */
+static void a_doorbell_too_small_for_its_words_fails_the_device(void **state)
+{
+    static const uint16_t places[] = { NOTIFY_BYTES / 2 - 1, 1 };
+
+    (void)state;
+    for (unsigned i = 0; i < 2 * ARRAY_SIZE(places); i++) {
+        unsigned at;
+
+        fake = fake_pci_host(0, 0);
+        device.offered[1] = 1;
+        if (i & 1)
+            offer(VIRTIO_F_NOTIFICATION_DATA);
+        add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+        add_common();
+        at = add_notify();
+        fake_put32(function, at + 16, 2);
+        device.queues[1].notify_off = places[i / 2];
+        probes = 0;
+        assert_int_equal(is_driven(), !(i & 1));
+    }
+}
+
 static void a_multiplier_that_overflows_fails_the_device(void **state)
 {
     unsigned at;
@@ -580,6 +705,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_modern_device_is_brought_up_with_a_vector_a_queue),
         TEST(ring_split_keeps_the_packed_ring_from_being_accepted),
+        TEST(doorbells_carry_what_was_agreed_on),
+        TEST(a_queue_is_reset_by_its_register),
+        TEST(features_need_their_registers),
         TEST(a_transitional_device_with_the_capabilities_is_driven_as_modern),
         TEST(a_legacy_device_is_reported_and_left_alone),
         TEST(a_device_id_without_a_type_is_not_ours),
@@ -592,6 +720,7 @@ int main(void)
         TEST(a_capability_longer_than_documented_is_fine),
         TEST(registers_in_a_bar_without_an_address_are_reported),
         TEST(a_doorbell_outside_the_notify_structure_fails_the_device),
+        TEST(a_doorbell_too_small_for_its_words_fails_the_device),
         TEST(a_multiplier_that_overflows_fails_the_device),
         TEST(queues_may_share_one_doorbell),
         TEST(a_queue_that_is_not_there_fails_the_device),
