@@ -53,6 +53,20 @@ static __attribute__((cold, noinline)) bool virtq_is_held(const struct virtq *q,
     return false;
 }
 
+/* What is wrong with the used entry; apart from the checks, which are to be small. */
+static __attribute__((cold, noinline)) struct virtq_slot *virtq_refuse(struct virtq *q, uint32_t id)
+{
+    if (id >= q->size)
+        virtq_break(q, "the device used an id beyond the ring");
+    else if (q->slot[id].descriptors == 0)
+        virtq_break(q, "the device used a buffer that was not lent");
+    else if (virtq_is_held(q, id))
+        virtq_break(q, "the device used a buffer that was not published");
+    else
+        virtq_break(q, "the device wrote more than was lent");
+    return NULL;
+}
+
 /*
  * Checks what the device says of a finished buffer; the slot, or NULL and the
  * queue is broken. Unchecked, an id beyond the ring would make us read any
@@ -66,17 +80,10 @@ static __attribute__((cold, noinline)) bool virtq_is_held(const struct virtq *q,
 static inline struct virtq_slot *virtq_lent_slot(struct virtq *q, struct virtq_slot *slots,
                                                  uint32_t size, uint32_t id, uint32_t len)
 {
-    if (UNLIKELY(id >= size))
-        virtq_break(q, "the device used an id beyond the ring");
-    else if (UNLIKELY(slots[id].descriptors == 0))
-        virtq_break(q, "the device used a buffer that was not lent");
-    else if (UNLIKELY(q->held_slots) && virtq_is_held(q, id))
-        virtq_break(q, "the device used a buffer that was not published");
-    else if (UNLIKELY(len > slots[id].writable))
-        virtq_break(q, "the device wrote more than was lent");
-    else
-        return &slots[id];
-    return NULL;
+    if (UNLIKELY(id >= size || slots[id].descriptors == 0 || len > slots[id].writable ||
+                 (q->held_slots && virtq_is_held(q, id))))
+        return virtq_refuse(q, id);
+    return &slots[id];
 }
 
 /* Where the queue of free slots goes on: behind its last one, or at its front. */
