@@ -78,6 +78,8 @@ packed_add_singles(struct virtq *q, const struct virtq_buffer *buffer, unsigned 
     for (i = 0; i < limit && LIKELY(virtq_is_single(&buffer[i])); i++) {
         const struct virtq_elem *elem = buffer[i].elem;
         uint32_t writes = buffer[i].n_writable, len = elem->len; /* writes: 0 or 1 */
+        /* Before the stores into the same word of the slot: behind them it waits for those. */
+        uint32_t next = slots[id].next;
 
         desc->addr = elem->addr;
         *word = packed_word(len, id, avail_flags | writes * VIRTQ_DESC_F_WRITE);
@@ -85,7 +87,7 @@ packed_add_singles(struct virtq *q, const struct virtq_buffer *buffer, unsigned 
         slots[id].cookie = buffer[i].cookie;
         slots[id].writable = len & -writes;
         slots[id].descriptors = 1;
-        id = slots[id].next;
+        id = next;
     }
     q->free_first = id;
     packed_advance(q, i);
@@ -203,7 +205,7 @@ static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct vir
     for (; done < end; done++) {
         /* Pairs with the device's write of flags, §2.8.22: one load, so id and len are its own. */
         uint64_t word = load_acquire(&desc[at].word);
-        uint32_t len = (uint32_t)word, id = (uint16_t)(word >> PACKED_ID_SHIFT);
+        uint32_t len = (uint32_t)word, id = (uint16_t)(word >> PACKED_ID_SHIFT), more;
         struct virtq_slot *slot;
 
         if (!packed_is_used(word, used_flags))
@@ -213,8 +215,9 @@ static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct vir
             break;
         done->cookie = slot->cookie;
         done->len = len;
-        freed += slot->descriptors;
-        at += slot->descriptors;
+        more = virtq_more_descriptors(slot);
+        freed += 1 + more;
+        at += 1 + more;
         if (UNLIKELY(at >= size)) {
             at -= size;
             used_flags ^= PACKED_WRAP_FLAGS;
@@ -241,34 +244,45 @@ static __attribute__((noinline)) unsigned packed_get_in_order(struct virtq *q,
     struct virtq_slot *const slots = q->slot;
     const uint32_t size = q->size;
     uint32_t freed = 0, at = q->used_next, used_flags = q->used_flags, id = q->used_first;
+    uint32_t last = q->batch_last, last_len = q->batch_len;
     unsigned n;
 
     for (n = 0; n < max; n++) {
-        uint32_t descriptors;
+        struct virtq_slot *slot = &slots[id];
+        uint32_t more;
 
-        if (q->batch_last == VIRTQ_NO_BATCH) {
+        if (last == VIRTQ_NO_BATCH) {
             /* Pairs with the device's write of flags, §2.8.22: id and len are its own. */
             uint64_t word = load_acquire(&desc[at].word);
-            uint32_t len = (uint32_t)word, last = (uint16_t)(word >> PACKED_ID_SHIFT);
+            uint32_t named = (uint16_t)(word >> PACKED_ID_SHIFT);
 
+            last_len = (uint32_t)word;
             if (!packed_is_used(word, used_flags) ||
-                UNLIKELY(!virtq_lent_slot(q, slots, size, last, len)))
+                UNLIKELY(!virtq_lent_slot(q, slots, size, named, last_len)))
                 break;
-            q->batch_last = last;
-            q->batch_len = len;
+            last = named;
         }
         /* All slots from this one to the batch's last are lent and published. */
-        descriptors = virtq_take_in_order(q, &slots[id], id, done++);
+        done[n].cookie = slot->cookie;
+        done[n].len = slot->writable;
+        if (id == last) {
+            done[n].len = last_len;
+            last = VIRTQ_NO_BATCH;
+        }
+        more = virtq_more_descriptors(slot);
+        slot->descriptors = 0;
         if (++id == size)
             id = 0;
-        at += descriptors;
+        freed += 1 + more;
+        at += 1 + more;
         if (UNLIKELY(at >= size)) {
             at -= size;
             used_flags ^= PACKED_WRAP_FLAGS;
         }
-        freed += descriptors;
     }
     q->used_first = id;
+    q->batch_last = last;
+    q->batch_len = last_len;
     q->free_count += freed;
     q->used_next = at;
     q->used_flags = used_flags;

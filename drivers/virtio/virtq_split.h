@@ -81,6 +81,8 @@ split_add_singles(struct virtq *q, const struct virtq_buffer *buffer, unsigned n
     for (i = 0; i < limit && LIKELY(virtq_is_single(&buffer[i])); i++) {
         const struct virtq_elem *elem = buffer[i].elem;
         uint32_t writes = buffer[i].n_writable, len = elem->len; /* writes: 0 or 1 */
+        /* Before the stores into the same word of the slot: behind them it waits for those. */
+        uint32_t next = slots[id].next;
 
         desc[id].addr = elem->addr;
         desc[id].word = split_word(len, writes * VIRTQ_DESC_F_WRITE, 0);
@@ -88,7 +90,7 @@ split_add_singles(struct virtq *q, const struct virtq_buffer *buffer, unsigned n
         slots[id].writable = len & -writes;
         slots[id].descriptors = 1;
         split_offer(&ring[(at + i) & mask], id);
-        id = slots[id].next;
+        id = next;
     }
     q->free_first = id;
     q->free_count -= i;
@@ -244,34 +246,45 @@ static __attribute__((noinline)) unsigned split_get_in_order(struct virtq *q,
     const uint32_t mask = q->size - 1u, at = q->used_next;
     /* Pairs with the device's write of idx, §2.7.14: the entries before it are complete. */
     const uint16_t here = (uint16_t)(load_acquire(&used->idx) - at);
-    uint32_t id = q->used_first, freed = 0;
+    const unsigned limit = MIN(max, here);
+    uint32_t id = q->used_first, last = q->batch_last, last_len = q->batch_len, freed = 0;
     unsigned n;
 
     if (UNLIKELY(here > split_published(q))) {
         virtq_break(q, "the device's used index ran ahead");
         return 0;
     }
-    for (n = 0; n < MIN(max, here); n++) {
-        uint32_t descriptors;
+    for (n = 0; n < limit; n++) {
+        struct virtq_slot *slot = &slots[id];
+        uint32_t more;
 
-        if (q->batch_last == VIRTQ_NO_BATCH) {
+        if (last == VIRTQ_NO_BATCH) {
             const struct virtq_used_elem *elem = &used->ring[(at + n) & mask];
-            uint32_t last = load_once(&elem->id), len = load_once(&elem->len);
+            uint32_t named = load_once(&elem->id);
 
-            if (UNLIKELY(!virtq_lent_slot(q, slots, mask + 1, last, len)))
+            last_len = load_once(&elem->len);
+            if (UNLIKELY(!virtq_lent_slot(q, slots, mask + 1, named, last_len)))
                 break;
-            q->batch_last = last;
-            q->batch_len = len;
+            last = named;
         }
-        descriptors = virtq_take_in_order(q, &slots[id], id, done++);
-        id = (id + descriptors) & mask;
-        freed += descriptors;
+        done[n].cookie = slot->cookie;
+        done[n].len = slot->writable;
+        if (id == last) {
+            done[n].len = last_len;
+            last = VIRTQ_NO_BATCH;
+        }
+        more = virtq_more_descriptors(slot);
+        slot->descriptors = 0;
+        id = (id + 1 + more) & mask;
+        freed += 1 + more;
     }
     q->used_first = id;
+    q->batch_last = last;
+    q->batch_len = last_len;
     q->free_count += freed;
     q->used_next += n;
     /* Else buffers would be taken for used that the index does not tell of yet. */
-    if (UNLIKELY(n == here && q->batch_last != VIRTQ_NO_BATCH))
+    if (UNLIKELY(n == here && last != VIRTQ_NO_BATCH))
         virtq_break(q, "the device used buffers out of order");
     return n;
 }
