@@ -185,9 +185,29 @@ static inline bool packed_wants_notification(const struct virtq *q, uint16_t n)
     return position < q->avail_next && position >= q->avail_next - n;
 }
 
+/* Descriptors that the device may give back. */
+static inline uint16_t packed_published(const struct virtq *q)
+{
+    return q->size - q->free_count - q->unpublished;
+}
+
 static inline bool packed_is_used(uint64_t word, uint32_t used_flags)
 {
     return ((word >> PACKED_FLAGS_SHIFT) & PACKED_WRAP_FLAGS) == used_flags;
+}
+
+/*
+ * A descriptor that is not used must be as we published it: a device that lost
+ * count of its laps would otherwise be waited for without end.
+ */
+static inline void packed_check_wrap(struct virtq *q, uint64_t word, uint32_t used_flags,
+                                     uint32_t freed)
+{
+    uint32_t available_flags = used_flags ^ VIRTQ_DESC_F_USED;
+
+    if (UNLIKELY(((word >> PACKED_FLAGS_SHIFT) & PACKED_WRAP_FLAGS) != available_flags) &&
+        packed_published(q) > freed)
+        virtq_break(q, "the device used a descriptor with a wrong wrap counter");
 }
 
 static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct virtq_done *done,
@@ -208,8 +228,10 @@ static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct vir
         uint32_t len = (uint32_t)word, id = (uint16_t)(word >> PACKED_ID_SHIFT), more;
         struct virtq_slot *slot;
 
-        if (!packed_is_used(word, used_flags))
+        if (!packed_is_used(word, used_flags)) {
+            packed_check_wrap(q, word, used_flags, freed);
             break;
+        }
         slot = virtq_lent_slot(q, slots, size, id, len);
         if (UNLIKELY(!slot))
             break;
@@ -256,9 +278,12 @@ static __attribute__((noinline)) unsigned packed_get_in_order(struct virtq *q,
             uint64_t word = load_acquire(&desc[at].word);
             uint32_t named = (uint16_t)(word >> PACKED_ID_SHIFT);
 
+            if (!packed_is_used(word, used_flags)) {
+                packed_check_wrap(q, word, used_flags, freed);
+                break;
+            }
             last_len = (uint32_t)word;
-            if (!packed_is_used(word, used_flags) ||
-                UNLIKELY(!virtq_lent_slot(q, slots, size, named, last_len)))
+            if (UNLIKELY(!virtq_lent_slot(q, slots, size, named, last_len)))
                 break;
             last = named;
         }
@@ -302,12 +327,6 @@ static inline uint16_t packed_next(const struct virtq *q)
     bool wrap = (q->avail_flags & VIRTQ_DESC_F_AVAIL) != 0;
 
     return (uint16_t)(at | (wrap != (at > q->avail_next)) << PVIRTQ_EVENT_WRAP_SHIFT);
-}
-
-/* Descriptors that the device may give back. */
-static inline uint16_t packed_published(const struct virtq *q)
-{
-    return q->size - q->free_count - q->unpublished;
 }
 
 /*

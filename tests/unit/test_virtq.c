@@ -768,6 +768,37 @@ static void virtq_get_rejects_a_buffer_that_was_not_published(void **state)
     check_broken(rig, 1);
 }
 
+/* Each pair of AVAIL and USED that neither waits nor is used, on either lap. */
+static void virtq_get_rejects_a_wrong_wrap_counter(void **state)
+{
+    struct rig *rig = *state;
+    unsigned size = rig->variant->size;
+
+    if (rig->variant->format == VIRTQ_SPLIT)
+        return;
+    for (unsigned i = 0; i < 8; i++) {
+        struct pvirtq_desc *desc = rig->config.areas.descriptor;
+        bool avail = i & 1, used = i & 2, lap = i & 4;
+
+        fake_queue_stop(&rig->device);
+        start(rig);
+        run_forward(rig, lap ? size : 0);
+        assert_int_equal(virtq_get(&rig->q, done, 8), 0); /* idle: whatever stands there is old */
+        assert_int_equal(add(rig, 0, 1, 0), 1);
+        assert_int_equal(virtq_get(&rig->q, done, 8), 0); /* and before it is published */
+        virtq_publish(&rig->q);
+        desc->flags = avail << 7 | used << 15;
+        if (avail == used && used != lap) {
+            assert_int_equal(virtq_get(&rig->q, done, 8), 1);
+        } else if (avail != used && avail != lap) {
+            assert_int_equal(virtq_get(&rig->q, done, 8), 0);
+        } else {
+            assert_int_equal(virtq_get(&rig->q, done, 8), -EIO);
+            check_broken(rig, 1);
+        }
+    }
+}
+
 /* With others that are published, so that no index tells. */
 static void virtq_get_rejects_the_id_of_a_buffer_that_was_not_published(void **state)
 {
@@ -1421,6 +1452,7 @@ static const struct {
     TEST(virtq_get_rejects_a_used_index_that_ran_ahead),
     TEST(virtq_get_rejects_a_used_index_that_ran_back),
     TEST(virtq_get_rejects_a_buffer_that_was_not_published),
+    TEST(virtq_get_rejects_a_wrong_wrap_counter),
     TEST(virtq_get_rejects_the_id_of_a_buffer_that_was_not_published),
     TEST(virtq_get_knows_unpublished_buffers_when_slots_ran_out_between),
     TEST(virtq_get_rejects_a_batch_that_its_index_does_not_cover),
