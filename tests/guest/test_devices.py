@@ -202,6 +202,7 @@ def assert_the_others_work(guest, digest):
     assert guest.wait_exit() == 0
 
 
+@pytest.mark.proves("PCI-LEGDET-04")
 @pytest.mark.parametrize("device", ["virtio-blk-pci,drive=bad", "virtio-net-pci,romfile=,netdev=bad", "virtio-balloon-pci"])
 def test_a_device_of_the_old_kind_only_is_reported_and_the_others_work(device, tmp_path):
     bad = sparse_disk(tmp_path / "bad", MIB)
@@ -224,6 +225,7 @@ def test_a_disk_whose_block_size_is_nonsense_is_reported_and_the_others_work(tmp
         assert_the_others_work(guest, digest)
 
 
+@pytest.mark.proves("PCI-MSIX-01")
 @pytest.mark.parametrize("options", ["vectors=0", "vectors=1", "vectors=2"])
 def test_a_device_without_enough_vectors_still_works(options, tmp_path):
     good, digest = random_disk(tmp_path / "good", MIB)

@@ -180,6 +180,7 @@ def test_capacity_identity_block_size_and_rights_are_told(tmp_path):
     assert re.search(r"^Disk serial: twenty-letters-of-it$", disks["vda"], re.M)
 
 
+@pytest.mark.proves("BLK-OP-01")
 @pytest.mark.parametrize("irq", ["msix", "poll"])
 def test_a_disk_that_grows_and_shrinks_is_told_as_it_is_now(irq, tmp_path):
     path = sparse_disk(tmp_path / "disk", 4 * MIB)

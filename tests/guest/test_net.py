@@ -141,6 +141,7 @@ def test_calls_that_cannot_be_end_in_an_error(network):
         assert guest.wait_exit() == 0
 
 
+@pytest.mark.proves("NET-CFG-06")
 def test_the_link_going_down_and_up_is_seen(network):
     with Guest("aerostat", net=network.nic(), netns=network.name, cmdline=STATIC) as guest:
         wait_until_served(guest)

@@ -14,6 +14,7 @@
 #include "tests/host/fake_pci.h"
 #include "tests/host/log.h"
 #include "tests/host/mmio.h"
+#include "tests/host/proves.h"
 
 #define MMIO_START UINT64_C(0xfe000000)
 #define MMIO_BYTES 0x10000
@@ -725,6 +726,7 @@ static void msix_masks_all_vectors_and_opens_the_one_that_is_set(void **state)
 
 static void msix_has_1_to_2048_vectors(void **state)
 {
+    PROVES("PCI-MSIX-01");
     unsigned at;
     struct fake_function *function = function_with_msix(2048, &at);
 

@@ -26,6 +26,7 @@
 #include "tests/host/fake_transport.h"
 #include "tests/host/log.h"
 #include "tests/host/memory.h"
+#include "tests/host/proves.h"
 
 #define MEMORY   (64 * MIB)
 #define PAGES    (MEMORY / PAGE_SIZE)
@@ -262,6 +263,7 @@ static void add(void)
 
 static void it_follows_the_wish_up_and_down(void **state)
 {
+    PROVES("BAL-OP-01", "BAL-OP-02", "BAL-OP-06", "BAL-OP-11");
     static const unsigned wishes[] = { 1, 2, 512, 513, 8191, 4096, 4097, 4096, 12000, 11999, 3, 0 };
 
     (void)state;
@@ -385,6 +387,7 @@ static void a_storm_of_wishes_ends_at_the_last_one(void **state)
 
 static void a_page_is_used_again_only_after_the_acknowledgement(void **state)
 {
+    PROVES("BAL-OP-07");
     (void)state;
     add();
     wish(6000);
@@ -400,6 +403,7 @@ static void a_page_is_used_again_only_after_the_acknowledgement(void **state)
 
 static void a_page_is_in_the_balloon_only_after_the_acknowledgement(void **state)
 {
+    PROVES("BAL-OP-09", "BAL-OP-10");
     (void)state;
     add();
     holds_inflates = true;
@@ -465,6 +469,7 @@ static void ask_for_stats(void)
 
 static void statistics_tell_the_truth(void **state)
 {
+    PROVES("BAL-STAT-01", "BAL-STAT-02", "BAL-STAT-03");
     uint64_t total = pages_now().total * PAGE_SIZE, free_bytes = pages_now().free * PAGE_SIZE;
 
     (void)state;

@@ -26,6 +26,7 @@
 #include "tests/host/fake_transport.h"
 #include "tests/host/irq.h"
 #include "tests/host/log.h"
+#include "tests/host/proves.h"
 
 #define SECTORS    2048
 #define DISK_BYTES (SECTORS * 512)
@@ -265,6 +266,7 @@ static void the_whole_disk_is_read_and_its_last_sector(void **state)
 
 static void what_is_written_is_on_the_disk(void **state)
 {
+    PROVES("BLK-INIT-01", "BLK-INIT-03", "BLK-OP-04", "BLK-OP-05");
     (void)state;
     start();
     memset(memory, 0xa5, 4096);
@@ -277,6 +279,7 @@ static void what_is_written_is_on_the_disk(void **state)
 
 static void what_lies_beyond_the_disk_is_never_submitted(void **state)
 {
+    PROVES("BLK-OP-02", "BLK-OP-06");
     (void)state;
     start();
     assert_int_equal(blkdev_read(dev, SECTORS, memory, 512), -EINVAL);
@@ -300,6 +303,7 @@ static void an_empty_disk_starts_and_refuses_everything(void **state)
 
 static void a_read_only_disk_refuses_writes(void **state)
 {
+    PROVES("BLK-OP-03");
     (void)state;
     fake_offer(&fake, VIRTIO_BLK_F_RO);
     start();
@@ -329,6 +333,7 @@ static void blocks_larger_than_a_sector_are_not_cut(void **state)
 
 static void without_a_write_cache_flush_asks_nobody(void **state)
 {
+    PROVES("BLK-INIT-02");
     (void)state;
     fake_withdraw(&fake, VIRTIO_BLK_F_FLUSH);
     start();
@@ -339,6 +344,7 @@ static void without_a_write_cache_flush_asks_nobody(void **state)
 
 static void the_identity_is_asked_once(void **state)
 {
+    PROVES("BLK-OP-08");
     (void)state;
     start();
     assert_string_equal(blkdev_identity(dev), "serial-0123456789ab");
@@ -372,6 +378,7 @@ static void scattered_memory_is_cut_at_the_segment_limit(void **state)
 
 static void unaligned_memory_is_cut_at_whole_sectors(void **state)
 {
+    PROVES("BLK-OP-06");
     (void)state;
     config.seg_max = 2;
     host_dma_run_bytes = 4096;
@@ -717,6 +724,7 @@ static void a_status_never_written_is_an_error(void **state)
 
 static void a_success_with_too_few_bytes_is_an_error(void **state)
 {
+    PROVES("SPLIT-USED-01");
     (void)state;
     start();
     length_told = -1;
@@ -798,6 +806,7 @@ static void a_device_that_does_not_reset_fails_its_requests(void **state)
 
 static void a_device_that_asks_for_a_reset_gets_it(void **state)
 {
+    PROVES("CORE-STAT-04");
     (void)state;
     start();
     hold = true;
@@ -876,6 +885,7 @@ static void memory_that_is_none_fails_its_request_only(void **state)
 
 static void a_grown_disk_is_noticed(void **state)
 {
+    PROVES("BLK-OP-01");
     (void)state;
     config.capacity = 8;
     start();
@@ -919,6 +929,7 @@ static void a_grown_disk_is_noticed_without_a_request(void **state)
 
 static void a_shrunk_disk_is_not_read_beyond_its_end(void **state)
 {
+    PROVES("BLK-OP-02");
     (void)state;
     fake.queues[0].size_max = 4;
     fake_withdraw(&fake, VIRTIO_F_INDIRECT_DESC);

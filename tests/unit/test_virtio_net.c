@@ -18,6 +18,7 @@
 #include "tests/host/alloc.h"
 #include "tests/host/dma.h"
 #include "tests/host/fake_transport.h"
+#include "tests/host/proves.h"
 
 #define RX           0
 #define TX           1
@@ -206,6 +207,7 @@ static void *reap_one(void)
 
 static void probe_takes_what_it_uses_and_nothing_else(void **state)
 {
+    PROVES("NET-CFG-02", "NET-CFG-03");
     (void)state;
     start();
     assert_true(virtio_has(&fake.device, VIRTIO_NET_F_MAC));
@@ -225,6 +227,7 @@ static void probe_takes_what_it_uses_and_nothing_else(void **state)
 
 static void a_device_without_an_address_gets_a_local_one(void **state)
 {
+    PROVES("NET-CFG-04");
     (void)state;
     fake_withdraw(&fake, VIRTIO_NET_F_MAC);
     start();
@@ -249,6 +252,7 @@ static void a_zero_address_is_no_address(void **state)
 
 static void without_status_the_link_is_up(void **state)
 {
+    PROVES("NET-CFG-05");
     (void)state;
     fake_withdraw(&fake, VIRTIO_NET_F_STATUS);
     config()->status = 0;
@@ -266,6 +270,7 @@ static void start_with_mtu(uint16_t mtu, uint16_t expected)
 
 static void an_mtu_of_68_is_taken(void **state)
 {
+    PROVES("NET-CFG-07");
     (void)state;
     start_with_mtu(68, 68);
 }
@@ -290,6 +295,7 @@ static void an_mtu_of_65535_is_cut_to_what_a_packet_can_be(void **state)
 
 static void a_large_mtu_without_merging_needs_large_buffers(void **state)
 {
+    PROVES("NET-CFG-08");
     (void)state;
     fake_withdraw(&fake, VIRTIO_NET_F_MRG_RXBUF);
     start_with_mtu(9000, 9000);
@@ -299,6 +305,7 @@ static void a_large_mtu_without_merging_needs_large_buffers(void **state)
 
 static void without_merging_buffers_hold_1526_bytes(void **state)
 {
+    PROVES("NET-RXB-02");
     (void)state;
     fake_withdraw(&fake, VIRTIO_NET_F_MRG_RXBUF);
     start();
@@ -359,6 +366,9 @@ static void assert_sent(struct fake_chain *chain, size_t bytes, struct virtio_ne
 
 static void a_frame_goes_out_behind_its_header_in_one_descriptor(void **state)
 {
+    PROVES("NET-TX-01", "NET-TX-02", "NET-TX-07", "NET-TX-09", "NET-TX-11", "NET-TX-13",
+           "NET-TX-17", "NET-TX-22", "NET-TX-31", "NET-TX-42", "NET-TX-43", "NET-TX-45",
+           "SPLIT-FRM-02");
     struct fake_chain *chain;
 
     (void)state;
@@ -406,6 +416,7 @@ static void memory_in_pieces_is_sent_whole(void **state)
 
 static void an_unfinished_checksum_is_announced(void **state)
 {
+    PROVES("NET-TX-27", "NET-TX-31");
     struct net_packet packet = {
         .elem = &one_piece, .n_elem = 1, .headroom = 12, .checksum_start = 34, .checksum_offset = 16
     };
@@ -604,6 +615,7 @@ static void without_merging_the_count_is_not_looked_at(void **state)
 
 static void checksum_flags_are_believed_only_when_negotiated(void **state)
 {
+    PROVES("NET-RX-01", "NET-RX-07");
     static const struct {
         uint8_t flags, state;
     } cases[] = { { 0, NET_CHECKSUM_UNKNOWN },
@@ -624,6 +636,7 @@ static void checksum_flags_are_believed_only_when_negotiated(void **state)
 
 static void without_guest_csum_no_flag_counts(void **state)
 {
+    PROVES("NET-RX-07");
     (void)state;
     fake_withdraw(&fake, VIRTIO_NET_F_GUEST_CSUM);
     start();
@@ -635,6 +648,7 @@ static void without_guest_csum_no_flag_counts(void **state)
 
 static void a_segment_larger_than_agreed_is_dropped(void **state)
 {
+    PROVES("NET-RX-08");
     (void)state;
     start();
     give(4);
@@ -665,6 +679,7 @@ static void assert_recovered(unsigned n_buffers)
 
 static void a_header_that_was_not_written_drops_the_frame(void **state)
 {
+    PROVES("SPLIT-USED-01", "SPLIT-USED-02");
     struct fake_queue *ring = &fake.queues[RX].ring;
 
     (void)state;
@@ -814,6 +829,7 @@ static void a_device_that_does_not_answer_a_reset_is_given_up(void **state)
 
 static void the_link_follows_the_configuration(void **state)
 {
+    PROVES("NET-CFG-06");
     (void)state;
     start();
     netdev_event.marked = false;
@@ -830,6 +846,7 @@ static void the_link_follows_the_configuration(void **state)
 
 static void a_request_for_a_reset_is_granted(void **state)
 {
+    PROVES("CORE-STAT-04");
     (void)state;
     start();
     give(8);

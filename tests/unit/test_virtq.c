@@ -318,6 +318,7 @@ static void virtq_add_takes_the_first_that_fit(void **state)
 /* Single elements and chains in one call, from every place of the ring (of the first 50). */
 static void virtq_add_takes_batches_over_the_end_of_the_ring(void **state)
 {
+    PROVES("PACK-SG-06");
     struct rig *rig = *state;
     unsigned most = MIN(rig->variant->size, 50);
 
@@ -351,6 +352,7 @@ static void virtq_add_takes_batches_over_the_end_of_the_ring(void **state)
 
 static void virtq_add_rejects_what_never_fits(void **state)
 {
+    PROVES("SPLIT-IND-03", "PACK-SG-01", "PACK-SG-02", "PACK-IND-03");
     struct rig *rig = *state;
     unsigned size = rig->variant->size;
     struct virtq_buffer two[2] = { buffer_of(1, 0, 0), { elems, 0, 0, NULL } };
@@ -365,6 +367,7 @@ static void virtq_add_rejects_what_never_fits(void **state)
 
 static void virtq_add_rejects_four_gibibytes(void **state)
 {
+    PROVES("SPLIT-DESC-01");
     struct rig *rig = *state;
     struct virtq_elem halves[2] = { { DMA_OFFSET, 0x80000000 }, { DMA_OFFSET, 0x80000000 } };
     struct virtq_buffer buffer = { halves, 1, 1, NULL };
@@ -378,6 +381,7 @@ static void virtq_add_rejects_four_gibibytes(void **state)
 
 static void virtq_add_lends_a_chain_as_long_as_the_queue(void **state)
 {
+    PROVES("SPLIT-FRM-01", "SPLIT-IND-01", "PACK-SG-03", "PACK-IND-01");
     struct rig *rig = *state;
     unsigned size = rig->variant->size, readable = size / 3, writable = size - readable;
 
@@ -399,6 +403,7 @@ static void virtq_add_lends_a_chain_as_long_as_the_queue(void **state)
 
 static void virtq_add_says_full_when_a_chain_finds_no_room(void **state)
 {
+    PROVES("PACK-SG-04", "PACK-SG-05");
     struct rig *rig = *state;
     unsigned size = rig->variant->size;
 
@@ -413,6 +418,7 @@ static void virtq_add_says_full_when_a_chain_finds_no_room(void **state)
 
 static void virtq_add_puts_chains_into_indirect_tables(void **state)
 {
+    PROVES("SPLIT-IND-02", "SPLIT-IND-04", "PACK-IND-02", "PACK-IND-04");
     struct rig *rig = *state;
     unsigned size = rig->variant->size, longest = MIN(INDIRECT_MAX, size);
     struct fake_chain *chain;
@@ -514,6 +520,7 @@ static void virtq_publish_says_false_when_there_is_nothing_new(void **state)
 
 static void virtq_publish_obeys_the_flags(void **state)
 {
+    PROVES("SPLIT-ANS-03", "SPLIT-ANS-04");
     struct rig *rig = *state;
 
     if (rig->variant->event_idx && rig->variant->format == VIRTQ_SPLIT)
@@ -544,6 +551,7 @@ static void virtq_publish_notifies_when_the_event_was_not_negotiated(void **stat
 /* For each place of the event in or behind a batch, from many places of the ring. */
 static void virtq_publish_notifies_when_the_event_is_in_the_batch(void **state)
 {
+    PROVES("SPLIT-ANS-06", "SPLIT-ANS-07");
     struct rig *rig = *state;
     unsigned most = MIN(rig->variant->size, 5);
 
@@ -567,6 +575,7 @@ static void virtq_publish_notifies_when_the_event_is_in_the_batch(void **state)
 
 static void virtq_publish_does_not_notify_for_an_event_that_is_past(void **state)
 {
+    PROVES("SPLIT-ANS-07");
     struct rig *rig = *state;
 
     if (!rig->variant->event_idx)
@@ -651,6 +660,7 @@ static bool interrupted_by_one(struct rig *rig)
 
 static void virtq_interrupts_only_while_armed(void **state)
 {
+    PROVES("SPLIT-UNS-01", "SPLIT-UNS-02");
     struct rig *rig = *state;
 
     for (unsigned lap = 0; lap < 20; lap++) {
@@ -679,6 +689,7 @@ static void virtq_arm_says_true_when_completions_are_here(void **state)
 
 static void virtq_arm_waits_for_the_nth_buffer(void **state)
 {
+    PROVES("SPLIT-UNS-04");
     struct rig *rig = *state;
     unsigned n = MIN(rig->variant->size, 5);
 
@@ -1033,6 +1044,7 @@ static void virtq_init_rejects_a_size_that_may_not_be(void **state)
 
 static void virtq_layout_keeps_the_areas_apart(void **state)
 {
+    PROVES("SPLIT-ALGN-01", "PACK-ALGN-01");
     struct rig *rig = *state;
     const struct virtq_layout *layout = &rig->layout;
     size_t size = rig->variant->size;
@@ -1302,6 +1314,7 @@ static void run_model(struct rig *rig, unsigned steps)
 /* From a new queue, from the 16-bit indices' end, and from either wrap counter. */
 static void virtq_does_what_a_plain_array_does(void **state)
 {
+    PROVES("SPLIT-FRM-02");
     struct rig *rig = *state;
     const unsigned starts[] = { 0, 65534, rig->variant->size, rig->variant->size - 1u };
 
