@@ -126,6 +126,8 @@ static bool logged(const char *text)
 
 static void bring_up_goes_through_the_states_in_order(void **state)
 {
+    PROVES("CORE-STAT-01", "CORE-STAT-02", "CORE-INIT-02", "CORE-INIT-03", "CORE-INIT-04",
+           "CORE-INIT-06", "CORE-INIT-09");
     const uint8_t expected[] = { 0, ACKNOWLEDGE, ACKNOWLEDGE | DRIVER_,
                                  ACKNOWLEDGE | DRIVER_ | FEATURES_OK,
                                  ACKNOWLEDGE | DRIVER_ | FEATURES_OK | DRIVER_OK };
@@ -140,6 +142,7 @@ static void bring_up_goes_through_the_states_in_order(void **state)
 
 static void a_reset_that_takes_its_time_is_waited_for(void **state)
 {
+    PROVES("CORE-RST-01");
     uint64_t start_ns = host_clock_ns;
 
     (void)state;
@@ -176,6 +179,7 @@ static void a_device_without_a_driver_is_reset_and_listed(void **state)
 
 static void a_device_that_refuses_the_features_is_failed(void **state)
 {
+    PROVES("CORE-INIT-07");
     (void)state;
     fake.refuse_features_ok = true;
     add(-EPROTO);
@@ -233,6 +237,7 @@ static void two_devices_live_beside_one_that_fails(void **state)
 
 static void only_what_is_offered_and_known_is_accepted(void **state)
 {
+    PROVES("CORE-FEAT-04", "CORE-FEAT-05", "CORE-FEAT-08", "CORE-LEGRSV-02", "CORE-RSV-10");
     (void)state;
     for (unsigned bit = 0; bit < VIRTIO_FEATURE_BITS; bit++)
         fake_offer(&fake, bit);
@@ -269,6 +274,7 @@ static void what_the_transport_cannot_do_is_refused(void **state)
 
 static void nothing_is_accepted_that_is_not_offered(void **state)
 {
+    PROVES("CORE-FEAT-01", "CORE-RSV-01");
     (void)state;
     add(0);
     assert_memory_equal(&fake.accepted, &fake.offered, sizeof(fake.offered));
@@ -276,6 +282,7 @@ static void nothing_is_accepted_that_is_not_offered(void **state)
 
 static void a_feature_without_its_prerequisite_is_refused(void **state)
 {
+    PROVES("CORE-FEAT-02", "CORE-FEAT-03");
     (void)state;
     fake_offer(&fake, VIRTIO_NET_F_HOST_TSO4);
     fake_offer(&fake, VIRTIO_NET_F_HOST_ECN);
@@ -286,6 +293,7 @@ static void a_feature_without_its_prerequisite_is_refused(void **state)
 
 static void one_of_two_alternative_prerequisites_is_enough(void **state)
 {
+    PROVES("CORE-FEAT-02");
     (void)state;
     fake_offer(&fake, VIRTIO_NET_F_CSUM);
     fake_offer(&fake, VIRTIO_NET_F_HOST_TSO6);
@@ -296,6 +304,7 @@ static void one_of_two_alternative_prerequisites_is_enough(void **state)
 
 static void a_device_without_version_1_is_failed(void **state)
 {
+    PROVES("CORE-FEAT-03", "CORE-FEAT-07", "CORE-LEG-01", "CORE-RSV-02");
     (void)state;
     fake_withdraw(&fake, VIRTIO_F_VERSION_1);
     add(-EPROTO);
@@ -305,10 +314,12 @@ static void a_device_without_version_1_is_failed(void **state)
 
 static void a_device_that_lacks_a_required_feature_is_failed(void **state)
 {
+    PROVES("CORE-FEAT-03", "CORE-FEAT-07");
     (void)state;
     fake.device.type = VIRTIO_ID_SOUND;
     add(-EPROTO);
     assert_true(logged("lacks a feature"));
+    assert_int_equal(fake.status & (FAILED | DRIVER_OK), FAILED);
 }
 
 static void features_beyond_128_are_none(void **state)
@@ -347,6 +358,7 @@ static void a_field_is_read_in_its_own_width(void **state)
 
 static void a_field_beyond_the_configuration_is_refused(void **state)
 {
+    PROVES("CORE-CFG-05");
     uint64_t value;
 
     (void)state;
@@ -364,6 +376,7 @@ static void a_field_beyond_the_configuration_is_refused(void **state)
 
 static void a_configuration_that_changes_meanwhile_is_read_again(void **state)
 {
+    PROVES("CORE-CFG-02");
     uint32_t value;
 
     (void)state;
@@ -389,6 +402,7 @@ static void a_configuration_that_never_settles_is_an_error(void **state)
 
 static void a_split_queue_gets_the_largest_power_of_two_both_sides_can(void **state)
 {
+    PROVES("PCI-CC-03");
     static const struct {
         uint32_t theirs;
         unsigned ours, size;
@@ -410,6 +424,7 @@ static void a_split_queue_gets_the_largest_power_of_two_both_sides_can(void **st
 
 static void a_packed_queue_may_have_any_size(void **state)
 {
+    PROVES("CORE-RSV-06");
     (void)state;
     fake_offer(&fake, VIRTIO_F_RING_PACKED);
     fake.queues[0].size_max = 100;
@@ -445,6 +460,7 @@ static void a_queue_is_set_up_once(void **state)
 
 static void indirect_tables_are_had_only_where_both_sides_want_them(void **state)
 {
+    PROVES("SPLIT-IND-01", "PACK-IND-01");
     (void)state;
     wanted_indirect = 8;
     fake_withdraw(&fake, VIRTIO_F_INDIRECT_DESC);
@@ -575,6 +591,7 @@ static void each_queue_has_a_vector_of_its_own_where_there_are_enough(void **sta
 
 static void queues_share_vectors_where_there_are_fewer(void **state)
 {
+    PROVES("PCI-MSIX-04");
     (void)state;
     fake.n_vectors = 2;
     wanted_queues = 3;
@@ -590,6 +607,7 @@ static void queues_share_vectors_where_there_are_fewer(void **state)
 
 static void one_vector_serves_everything(void **state)
 {
+    PROVES("PCI-CFGI-01");
     (void)state;
     fake.n_vectors = 1;
     wanted_queues = 2;
@@ -606,6 +624,7 @@ static void one_vector_serves_everything(void **state)
 
 static void a_vector_that_the_device_refuses_is_replaced_by_the_first(void **state)
 {
+    PROVES("PCI-MSIX-06");
     (void)state;
     fake.vectors_refused_from = 1;
     wanted_queues = 2;
@@ -969,6 +988,336 @@ static void fail_sets_failed_and_keeps_the_reason(void **state)
     assert_true(logged("it smells"));
 }
 
+/* ---- rules of the standard that only a watched device shows */
+
+static const struct virtio_transport *behind;
+static struct virtio_transport watched;
+static char steps[64]; /* one letter a step, repetitions left out */
+
+static void note(char step)
+{
+    size_t n = strlen(steps);
+
+    if ((n == 0 || steps[n - 1] != step) && n + 1 < sizeof(steps))
+        steps[n] = step;
+}
+
+/* What else than the status passes between the two is seen by the functions that a test replaces.
+ */
+static void watch(void)
+{
+    behind = fake.device.transport;
+    watched = *behind;
+    fake.device.transport = &watched;
+    memset(steps, 0, sizeof(steps));
+}
+
+static void note_status(struct virtio_device *dev, uint8_t status)
+{
+    note(status == 0            ? '0'
+         : status & DRIVER_OK   ? 'W'
+         : status & FEATURES_OK ? 'F'
+         : status & DRIVER_     ? 'D'
+                                : 'A');
+    behind->set_status(dev, status);
+}
+
+static uint32_t note_offer(struct virtio_device *dev, unsigned word)
+{
+    note('o');
+    return behind->get_features(dev, word);
+}
+
+static void note_choice(struct virtio_device *dev, unsigned word, uint32_t chosen)
+{
+    note('c');
+    behind->set_features(dev, word, chosen);
+}
+
+static uint32_t note_read(struct virtio_device *dev, uint32_t offset, unsigned bytes)
+{
+    note('r');
+    return behind->config_read(dev, offset, bytes);
+}
+
+static void note_write(struct virtio_device *dev, uint32_t offset, unsigned bytes, uint32_t value)
+{
+    note('w');
+    behind->config_write(dev, offset, bytes, value);
+}
+
+static int note_queue(struct virtio_device *dev, const struct virtio_queue_setup *setup)
+{
+    note('q');
+    return behind->queue_start(dev, setup);
+}
+
+static int probe_thoroughly(struct virtio_device *dev)
+{
+    uint32_t value;
+
+    assert_int_equal(virtio_config_read(dev, 0, &value, 4), 0);
+    assert_int_equal(virtio_config_write(dev, 4, value, 4), 0);
+    return probe(dev);
+}
+
+static const struct virtio_driver thorough_driver LINKER_SET(virtio_drivers) = {
+    .name = "test-thorough", .type = VIRTIO_ID_RNG, .probe = probe_thoroughly
+};
+
+static void each_step_of_bring_up_follows_the_one_before(void **state)
+{
+    PROVES("CORE-INIT-01", "CORE-INIT-05", "CORE-INIT-08", "CORE-INIT-11", "CORE-INIT-12");
+    (void)state;
+    watch();
+    watched.set_status = note_status;
+    watched.get_features = note_offer;
+    watched.set_features = note_choice;
+    watched.config_read = note_read;
+    watched.config_write = note_write;
+    watched.queue_start = note_queue;
+    fake.device.type = VIRTIO_ID_RNG;
+    add(0);
+    assert_string_equal(steps, "0ADocFrwqW");
+}
+
+static void a_device_works_without_any_feature_that_may_be_missing(void **state)
+{
+    static const unsigned bits[] = { VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX,
+                                     VIRTIO_F_RING_PACKED,   VIRTIO_NET_F_CSUM,
+                                     VIRTIO_NET_F_MAC,       VIRTIO_NET_F_HOST_TSO4 };
+
+    PROVES("CORE-FEAT-01", "CORE-FEAT-06");
+    for (unsigned missing = 0; missing < ARRAY_SIZE(bits); missing++) {
+        set_up(state);
+        wanted_indirect = 8;
+        for (unsigned i = 0; i < ARRAY_SIZE(bits); i++)
+            fake_offer(&fake, bits[i]);
+        fake_withdraw(&fake, bits[missing]);
+        add(0);
+        assert_false(virtio_features_have(&fake.accepted, bits[missing]));
+        run_a_request();
+        virtio_remove(&fake.device);
+    }
+    fake.device.link.next = NULL;
+}
+
+/* The device counts on, once, between the two halves of a 64-bit number. */
+static uint32_t count_on(struct virtio_device *dev, uint32_t offset, unsigned bytes)
+{
+    uint32_t value = behind->config_read(dev, offset, bytes);
+    uint64_t number;
+
+    memcpy(&number, fake.config, sizeof(number));
+    if (number == UINT32_MAX) {
+        number++;
+        memcpy(fake.config, &number, sizeof(number));
+        fake.generation++;
+    }
+    return value;
+}
+
+static void a_number_that_changes_between_its_halves_is_not_torn(void **state)
+{
+    uint64_t number = UINT32_MAX;
+
+    PROVES("CORE-CFG-01", "CORE-CFG-02");
+    (void)state;
+    watch();
+    watched.config_read = count_on;
+    add(0);
+    memcpy(fake.config, &number, sizeof(number));
+    assert_int_equal(virtio_config_read(&fake.device, 0, &number, 8), 0);
+    assert_int_equal(number, UINT64_C(0x100000000));
+}
+
+static uint32_t note_width(struct virtio_device *dev, uint32_t offset, unsigned bytes)
+{
+    size_t n = strlen(steps);
+
+    assert_true(n + 1 < sizeof(steps));
+    steps[n] = (char)('0' + bytes);
+    return behind->config_read(dev, offset, bytes);
+}
+
+static void numbers_are_read_in_one_access_and_64_bits_in_two(void **state)
+{
+    uint8_t bytes[8];
+
+    PROVES("PCI-ACC-01", "PCI-ACC-02");
+    (void)state;
+    watch();
+    watched.config_read = note_width;
+    add(0);
+    assert_int_equal(virtio_config_read(&fake.device, 0, bytes, 1), 0);
+    assert_int_equal(virtio_config_read(&fake.device, 2, bytes, 2), 0);
+    assert_int_equal(virtio_config_read(&fake.device, 4, bytes, 4), 0);
+    assert_int_equal(virtio_config_read(&fake.device, 8, bytes, 8), 0);
+    assert_int_equal(virtio_config_read(&fake.device, 16, bytes, 6), 0); /* an array of bytes */
+    assert_string_equal(steps, "12444111111");
+}
+
+static void spoil_the_offer(void)
+{
+    fake_withdraw(&fake, VIRTIO_F_VERSION_1);
+}
+
+static void spoil_the_choice(void)
+{
+    fake.refuse_features_ok = true;
+}
+
+static void spoil_a_queue(void)
+{
+    fake.queues[1].size_max = 0;
+}
+
+static void spoil_the_probe(void)
+{
+    probe_result = -EIO;
+}
+
+static void spoil_memory(void)
+{
+    host_allocs_until_failure = 3;
+}
+
+static void whatever_fails_ends_in_failed_and_nothing_more_is_tried(void **state)
+{
+    static void (*const spoil[])(void) = { spoil_the_offer, spoil_the_choice, spoil_a_queue,
+                                           spoil_the_probe, spoil_memory };
+
+    PROVES("CORE-INIT-13", "CORE-INIT-14", "CORE-FEAT-07");
+    for (unsigned i = 0; i < ARRAY_SIZE(spoil); i++) {
+        bool failed = false;
+
+        set_up(state);
+        wanted_queues = 2;
+        spoil[i]();
+        assert_true(virtio_add(&fake.device) < 0);
+        host_allocs_until_failure = -1;
+        fake_transport_check(&fake);
+        for (unsigned k = 0; k < fake.n_statuses; k++) {
+            uint8_t status = fake.statuses[k];
+
+            assert_false(status & DRIVER_OK);
+            if (failed) /* only to take the queues back */
+                assert_true(status == 0 || status & FAILED);
+            failed |= status & FAILED;
+        }
+        assert_true(fake.status & FAILED);
+        virtio_remove(&fake.device);
+    }
+    fake.device.link.next = NULL;
+}
+
+static void a_device_that_failed_is_reset_before_it_is_tried_again(void **state)
+{
+    unsigned at = 0;
+
+    PROVES("CORE-STAT-03");
+    (void)state;
+    fake.refuse_features_ok = true;
+    add(-EPROTO);
+    virtio_remove(&fake.device);
+    fake.refuse_features_ok = false;
+    add(0);
+    while (!(fake.statuses[at] & FAILED))
+        at++;
+    assert_int_equal(fake.statuses[at + 1], 0);
+    assert_int_equal(fake.statuses[fake.n_statuses - 1],
+                     ACKNOWLEDGE | DRIVER_ | FEATURES_OK | DRIVER_OK);
+}
+
+static void interrupts_without_a_cause_do_no_harm(void **state)
+{
+    struct virtq_done done;
+
+    PROVES("SPLIT-UNS-05");
+    (void)state;
+    wanted_queues = 3;
+    watch_config = true;
+    add(0);
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned times = 0; times < 100; times++)
+            fake_transport_interrupt_always(&fake, i);
+        assert_int_equal(virtq_get(&queues[i].ring, &done, 1), 0);
+        assert_null(virtq_broken_reason(&queues[i].ring));
+    }
+    assert_true(host_irq_send(fake.messages[fake.config_vector]));
+    assert_false(virtio_needs_reset(&fake.device));
+    events[0].marked = false;
+    run_a_request();
+}
+
+static unsigned queues_told;
+
+static int count_a_queue(struct virtio_device *dev, const struct virtio_queue_setup *setup)
+{
+    queues_told++;
+    assert_true(setup->size > 0);
+    return behind->queue_start(dev, setup);
+}
+
+static void a_queue_of_no_size_is_never_told_to_the_device(void **state)
+{
+    static const struct {
+        uint32_t theirs;
+        unsigned ours;
+    } sizes[] = { { 0, 16 }, { 16, 0 }, { 1, 1 }, { 65535, 3 } };
+
+    PROVES("PCI-CC-02");
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        bool possible = sizes[i].theirs && sizes[i].ours;
+
+        set_up(state);
+        fake_offer(&fake, VIRTIO_F_RING_PACKED);
+        fake.queues[0].size_max = sizes[i].theirs;
+        wanted_size = sizes[i].ours;
+        queues_told = 0;
+        watch();
+        watched.queue_start = count_a_queue;
+        assert_int_equal(virtio_add(&fake.device) == 0, possible);
+        assert_int_equal(queues_told, possible);
+        virtio_remove(&fake.device);
+    }
+    fake.device.link.next = NULL;
+}
+
+/* As long as its reset goes on, a device may use what it was lent: memory given back by then is
+ * found by the address sanitizer. */
+static uint8_t use_what_was_lent(struct virtio_device *dev)
+{
+    struct fake_queue *ring = &fake.queues[0].ring;
+
+    if (fake.resetting && fake.queues[0].live && ring->held) {
+        fake_write(ring->held, 0, "late", 4);
+        fake_push(ring, ring->held, 4);
+    }
+    return behind->get_status(dev);
+}
+
+static void rings_are_given_back_only_when_the_reset_has_ended(void **state)
+{
+    static char buffer[4];
+    struct virtq_elem elem = { (uintptr_t)buffer, sizeof(buffer) };
+    struct virtq_buffer lent = { &elem, 0, 1, buffer };
+
+    PROVES("CORE-CLEAN-02");
+    (void)state;
+    watch();
+    watched.get_status = use_what_was_lent;
+    add(0);
+    assert_int_equal(virtq_add(&queues[0].ring, &lent, 1), 1);
+    virtq_publish(&queues[0].ring);
+    assert_non_null(fake_pop(&fake.queues[0].ring));
+    fake.reset_polls = 3;
+    virtio_remove(&fake.device);
+    assert_memory_equal(buffer, "late", 4);
+    assert_false(fake.resetting);
+    fake.device.link.next = NULL;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -1024,6 +1373,15 @@ int main(void)
         TEST(a_device_that_offers_less_after_a_reset_is_failed),
         TEST(a_queue_that_shrinks_in_a_reset_fails_the_device),
         TEST(fail_sets_failed_and_keeps_the_reason),
+        TEST(each_step_of_bring_up_follows_the_one_before),
+        TEST(a_device_works_without_any_feature_that_may_be_missing),
+        TEST(a_number_that_changes_between_its_halves_is_not_torn),
+        TEST(numbers_are_read_in_one_access_and_64_bits_in_two),
+        TEST(whatever_fails_ends_in_failed_and_nothing_more_is_tried),
+        TEST(a_device_that_failed_is_reset_before_it_is_tried_again),
+        TEST(interrupts_without_a_cause_do_no_harm),
+        TEST(a_queue_of_no_size_is_never_told_to_the_device),
+        TEST(rings_are_given_back_only_when_the_reset_has_ended),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -348,6 +348,7 @@ static bool logged(const char *text)
 
 static void a_modern_device_is_brought_up_with_a_vector_a_queue(void **state)
 {
+    PROVES("PCI-ACC-01", "PCI-CAP-08", "PCI-CC-04", "PCI-CC-06", "PCI-NTF-01", "PCI-NTF-03");
     (void)state;
     add_good_function();
     scan();
@@ -467,6 +468,7 @@ static void features_need_their_registers(void **state)
 
 static void a_transitional_device_with_the_capabilities_is_driven_as_modern(void **state)
 {
+    PROVES("PCI-DISC-02", "PCI-LEGDET-01");
     (void)state;
     add_function(VIRTIO_TRANS_ID_BLOCK);
     add_common();
@@ -480,6 +482,7 @@ static void a_transitional_device_with_the_capabilities_is_driven_as_modern(void
 
 static void a_legacy_device_is_reported_and_left_alone(void **state)
 {
+    PROVES("PCI-LEGDET-03", "PCI-LEGDET-04");
     (void)state;
     add_function(VIRTIO_TRANS_ID_BLOCK);
     assert_false(is_driven());
@@ -510,6 +513,7 @@ static void irq_poll_leaves_msix_off(void **state)
 
 static void vectors_that_the_device_cannot_take_are_shared(void **state)
 {
+    PROVES("PCI-MSIX-05", "PCI-MSIX-06");
     (void)state;
     device.vectors = 1;
     add_good_function();
@@ -534,6 +538,7 @@ static void without_any_vector_the_device_is_looked_after_by_a_timer(void **stat
 
 static void the_first_good_capability_of_a_type_is_used(void **state)
 {
+    PROVES("PCI-CAP-02", "PCI-CAP-04", "PCI-CAP-07", "PCI-LEGDET-03");
     (void)state;
     add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
     add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 6, COMMON_AT, 0x1000); /* no such BAR */
@@ -578,6 +583,7 @@ static void a_notify_capability_without_its_multiplier_is_not_believed(void **st
 
 static void a_capability_longer_than_documented_is_fine(void **state)
 {
+    PROVES("PCI-CAP-03");
     (void)state;
     add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
     add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 32, 4, COMMON_AT, 0x2000);
@@ -699,6 +705,281 @@ static void a_device_that_does_not_end_a_reset_reaches_no_memory_any_more(void *
     forget();
 }
 
+/* ---- rules of the standard that only watched registers show */
+
+static bool was_written[DEVICE_AT];
+
+static void note_and_act(size_t offset, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes && offset + i < DEVICE_AT; i++)
+        was_written[offset + i] = true;
+    act(offset, bytes);
+}
+
+static void registers_that_are_the_devices_to_write_are_never_written(void **state)
+{
+    static const size_t theirs[] = { FIELD(device_feature), FIELD(num_queues),
+                                     FIELD(config_generation), FIELD(queue_notify_off),
+                                     FIELD(queue_notif_config_data) };
+
+    PROVES("PCI-CC-01");
+    (void)state;
+    memset(was_written, 0, sizeof(was_written));
+    host_registers.written = note_and_act;
+    add_good_function();
+    scan();
+    virtq_notify(&queues[0].ring);
+    assert_int_equal(virtio_reset(virtio_next(NULL)), 0);
+    assert_int_equal(virtio_reinit(virtio_next(NULL)), 0);
+    forget();
+    assert_true(was_written[FIELD(driver_feature)] && was_written[FIELD(queue_size)]);
+    for (unsigned i = 0; i < ARRAY_SIZE(theirs); i++)
+        assert_false(was_written[theirs[i]]);
+}
+
+/* The device type behind an identity as the standard lists them; 0: none. */
+static uint32_t type_behind(uint16_t id)
+{
+    static const uint8_t transitional[] = { 1, 2, 5, 3, 8, 4, 0, 0, 0, 9 };
+
+    if (id >= 0x1040 && id <= 0x107f)
+        return id - 0x1040u;
+    return id >= 0x1000 && id < 0x1000 + sizeof(transitional) ? transitional[id - 0x1000] : 0;
+}
+
+static void each_identity_is_its_type_and_no_other_is_ours(void **state)
+{
+    PROVES("PCI-DISC-01", "PCI-DISC-02");
+    (void)state;
+    for (unsigned id = 0x0ff0; id < 0x1090; id++) {
+        uint32_t type = type_behind((uint16_t)id);
+
+        fake = fake_pci_host(0, 0);
+        add_function((uint16_t)id);
+        add_common();
+        add_notify();
+        scan();
+        assert_int_equal(virtio_next(NULL) != NULL, type != 0);
+        if (type)
+            assert_int_equal(virtio_next(NULL)->type, type);
+        forget();
+    }
+    fake = fake_pci_host(0, 0);
+    function = fake_pci_function(fake, 0, 4, 0, VIRTIO_PCI_VENDOR_ID + 1, 0x1041);
+    assert_false(is_driven());
+}
+
+static void revision_and_subsystem_do_not_matter(void **state)
+{
+    static const uint8_t revisions[] = { 0, 1, 2, 0xff };
+
+    PROVES("PCI-DISC-03", "PCI-DISC-04");
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(revisions); i++) {
+        fake = fake_pci_host(0, 0);
+        probes = 0;
+        add_good_function();
+        function->space[PCI_REVISION] = revisions[i];
+        fake_put32(function, PCI_SUBSYSTEM, 0x12345678u * i);
+        assert_true(is_driven());
+    }
+}
+
+/* The BAR is said to be larger than what can be mapped here, so mapping it all would fail. */
+static void structures_may_be_of_any_size_and_are_mapped_as_far_as_needed(void **state)
+{
+    static const uint32_t lengths[] = { 56, 57, 64, 4096, 0x80000000, 0xfffff000 - NOTIFY_AT };
+
+    PROVES("PCI-CAP-05", "PCI-CAP-06", "CORE-CFG-04", "CORE-CFG-05");
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(lengths); i++) {
+        uint32_t bytes = lengths[i], field;
+        unsigned at;
+
+        fake = fake_pci_host(0, 0);
+        probes = 0;
+        add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+        fake_pci_bar(function, 4, PCI_BAR_MEMORY64, UINT64_C(1) << 32, BAR_ADDRESS);
+        add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 4, COMMON_AT, bytes);
+        add_capability(VIRTIO_PCI_CAP_DEVICE_CFG, 16, 4, DEVICE_AT, bytes);
+        at = add_capability(VIRTIO_PCI_CAP_NOTIFY_CFG, 20, 4, NOTIFY_AT, bytes);
+        fake_put32(function, at + 16, MULTIPLIER);
+        scan();
+        assert_true(probes == 1 && virtio_next(NULL)->started);
+        assert_int_equal(virtio_next(NULL)->config_bytes, MIN(bytes, 4096));
+        assert_int_equal(virtio_config_read(virtio_next(NULL), 52, &field, 4), 0);
+        forget();
+    }
+}
+
+/* It would lead to the wrong registers if it were believed. */
+static void a_capability_of_an_unknown_type_is_skipped(void **state)
+{
+    static const uint8_t types[] = { 0, 6, 7, 10, 0x81, 0x82, 0x84, 0xff };
+
+    PROVES("PCI-CAP-01");
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+        fake = fake_pci_host(0, 0);
+        probes = 0;
+        add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+        add_capability(types[i], 20, 4, DEVICE_AT, 0x1000);
+        add_common();
+        add_notify();
+        assert_true(is_driven());
+    }
+}
+
+static unsigned resets_asked, resetting_for; /* status reads until the reset has ended */
+
+static void show_the_old_status_for_a_while(size_t offset, unsigned bytes)
+{
+    fill(offset, bytes);
+    if (!IS_FIELD(offset, device_status) || !resetting_for)
+        return;
+    resetting_for--;
+    put(FIELD(device_status), VIRTIO_CONFIG_S_ACKNOWLEDGE, 1);
+}
+
+static void act_but_reset_slowly(size_t offset, unsigned bytes)
+{
+    if (resetting_for)
+        break_rule("a register was written before the reset had ended");
+    if (IS_FIELD(offset, device_status) && get(offset, 1) == 0) {
+        resets_asked++;
+        resetting_for = 30;
+    }
+    act(offset, bytes);
+}
+
+static void a_reset_is_waited_for_until_the_status_reads_0(void **state)
+{
+    PROVES("PCI-CC-05");
+    (void)state;
+    add_good_function();
+    resets_asked = 0;
+    host_registers.read = show_the_old_status_for_a_while;
+    host_registers.written = act_but_reset_slowly;
+    scan();
+    assert_int_equal(virtio_reset(virtio_next(NULL)), 0);
+    assert_int_equal(virtio_reinit(virtio_next(NULL)), 0);
+    assert_int_equal(virtio_start(virtio_next(NULL)), 0);
+    assert_int_equal(resets_asked, 2);
+    forget();
+}
+
+#define ISR_AT (NOTIFY_AT + 0xf00)
+
+static uint32_t (*read_space)(const struct pci_host *, struct pci_address, unsigned, unsigned);
+static void (*write_space)(const struct pci_host *, struct pci_address, unsigned, unsigned,
+                           uint32_t);
+static unsigned kept_from, kept_to; /* of configuration space, which nobody is to touch */
+static unsigned touched;
+
+static uint32_t read_watched(const struct pci_host *host, struct pci_address at, unsigned offset,
+                             unsigned bytes)
+{
+    touched += offset >= kept_from && offset < kept_to;
+    return read_space(host, at, offset, bytes);
+}
+
+static void write_watched(const struct pci_host *host, struct pci_address at, unsigned offset,
+                          unsigned bytes, uint32_t value)
+{
+    touched += offset >= kept_from && offset < kept_to;
+    write_space(host, at, offset, bytes, value);
+}
+
+/* Brings the device up and down; how often it looked into what follows the capability's head. */
+static unsigned touches_of(unsigned capability, unsigned bytes)
+{
+    add_good_function();
+    kept_from = add_capability((uint8_t)capability, bytes, 4, 0, 4) + 4;
+    kept_to = kept_from + bytes - 4;
+    read_space = fake->host.read;
+    write_space = fake->host.write;
+    fake->host.read = read_watched;
+    fake->host.write = write_watched;
+    touched = 0;
+    assert_true(is_driven());
+    return touched;
+}
+
+static void the_vendors_own_data_is_not_looked_at(void **state)
+{
+    PROVES("PCI-VND-01");
+    (void)state;
+    assert_int_equal(touches_of(VIRTIO_PCI_CAP_VENDOR_CFG, 24), 0);
+}
+
+static void the_window_into_the_bars_is_not_used(void **state)
+{
+    (void)state;
+    assert_int_equal(touches_of(VIRTIO_PCI_CAP_PCI_CFG, 20), 0);
+}
+
+static unsigned isr_reads;
+
+static void fill_and_count_isr(size_t offset, unsigned bytes)
+{
+    isr_reads += offset == ISR_AT;
+    fill(offset, bytes);
+}
+
+static void interrupts_by_message_do_not_read_the_isr(void **state)
+{
+    struct irq_message messages[N_VECTORS];
+
+    PROVES("PCI-ISR-01");
+    (void)state;
+    add_good_function();
+    add_capability(VIRTIO_PCI_CAP_ISR_CFG, 16, 4, ISR_AT, 4);
+    isr_reads = 0;
+    host_registers.read = fill_and_count_isr;
+    scan();
+    for (unsigned i = 0; i < N_VECTORS; i++) {
+        uint8_t *entry = page + TABLE_AT + PCI_MSIX_ENTRY_BYTES * i;
+
+        messages[i].address = *(volatile uint32_t *)(entry + PCI_MSIX_ENTRY_ADDRESS);
+        messages[i].data = *(volatile uint32_t *)(entry + PCI_MSIX_ENTRY_MESSAGE);
+        assert_true(host_irq_send(messages[i]));
+    }
+    assert_true(events[0].marked && events[1].marked && config_event.marked);
+    assert_true(virtio_config_changed(virtio_next(NULL)));
+    forget();
+    assert_int_equal(isr_reads, 0);
+}
+
+static unsigned table_size;
+
+static void act_on_vectors_of_the_table(size_t offset, unsigned bytes)
+{
+    if (IS_FIELD(offset, queue_msix_vector) || IS_FIELD(offset, config_msix_vector)) {
+        uint16_t vector = (uint16_t)get(offset, 2);
+
+        if (vector != VIRTIO_MSI_NO_VECTOR && vector >= table_size)
+            break_rule("a vector beyond the table");
+    }
+    act(offset, bytes);
+}
+
+static void no_vector_beyond_the_table_is_asked_for(void **state)
+{
+    PROVES("PCI-MSIX-01", "PCI-MSIX-04");
+    (void)state;
+    device.vectors = 2048; /* takes whatever it is told */
+    for (table_size = 1; table_size <= 128; table_size++) {
+        fake = fake_pci_host(0, 0);
+        probes = 0;
+        add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+        fake_pci_msix(function, table_size, 4, TABLE_AT, PENDING_AT);
+        add_common();
+        add_notify();
+        host_registers.written = act_on_vectors_of_the_table;
+        assert_true(is_driven());
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -726,6 +1007,16 @@ int main(void)
         TEST(a_queue_that_is_not_there_fails_the_device),
         TEST(a_device_whose_registers_read_as_ones_is_given_up),
         TEST(a_device_that_does_not_end_a_reset_reaches_no_memory_any_more),
+        TEST(registers_that_are_the_devices_to_write_are_never_written),
+        TEST(each_identity_is_its_type_and_no_other_is_ours),
+        TEST(revision_and_subsystem_do_not_matter),
+        TEST(structures_may_be_of_any_size_and_are_mapped_as_far_as_needed),
+        TEST(a_capability_of_an_unknown_type_is_skipped),
+        TEST(a_reset_is_waited_for_until_the_status_reads_0),
+        TEST(the_vendors_own_data_is_not_looked_at),
+        TEST(the_window_into_the_bars_is_not_used),
+        TEST(interrupts_by_message_do_not_read_the_isr),
+        TEST(no_vector_beyond_the_table_is_asked_for),
     };
 
     host_cmdline_key = "ring";

@@ -30,6 +30,8 @@ UNIT_TESTS += order
 order_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
 order_CFLAGS := -O2 -fno-sanitize=address,undefined -fsanitize=thread
 order_LDFLAGS := -fno-sanitize=address,undefined
+UNIT_TESTS += ring_rules
+ring_rules_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
 
 UNIT_TESTS += spec
 spec_SRCS :=
@@ -97,6 +99,12 @@ UNIT_TESTS += virtio_net
 virtio_net_SRCS := drivers/virtio/net.c drivers/virtio/device.c drivers/virtio/virtq.c kernel/netdev.c lib/base/format.c \
                    $(addprefix tests/host/,fake_transport.c fake_device.c event.c irq.c dma.c alloc.c clock.c cmdline.c \
                    log.c panic.c random.c)
+
+# The real drivers of disks and networks.
+UNIT_TESTS += virtio_rules
+virtio_rules_SRCS := drivers/virtio/blk.c drivers/virtio/net.c kernel/blkdev.c kernel/netdev.c drivers/virtio/device.c \
+                     drivers/virtio/virtq.c lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c \
+                     event.c irq.c dma.c alloc.c clock.c cmdline.c log.c panic.c random.c)
 
 UNIT_TESTS += net_parts
 net_parts_SRCS := lib/net/config.c lib/net/heap.c lib/net/checksum.c lib/net/isn.c lib/base/parse.c \
