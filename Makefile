@@ -219,6 +219,7 @@ HOST_FLAGS := -std=gnu11 -O1 -g -I. -MMD -MP -Wall -Wextra -Wshadow -Werror -fsa
               -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 include tests/unit/tests.mk
+include tests/conformance/conformance.mk
 
 $(call remember,$(BUILD)/.made-of/tests,$(HOST_CC) $(HOST_FLAGS) $(foreach test,$(UNIT_TESTS),$($(test)_CFLAGS)))
 
@@ -268,6 +269,7 @@ help:
 	@echo "make debug            the same, stopped for gdb"
 	@echo "make test             hosted tests under sanitizers, then the guest in QEMU"
 	@echo "make unit             builds the hosted tests: build/tests/NAME runs one"
+	@echo "make conformance      which of the standard's requirements are shown, and by which test"
 	@echo "make check            a second build, by clang; layers, headers, objects, layout, lint"
 	@echo "make clang            the same images by clang, under build/clang/"
 	@echo "make bench-boot       instructions, time and memory from the first instruction to main()"
