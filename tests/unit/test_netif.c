@@ -26,6 +26,7 @@
 #include "tests/host/alloc.h"
 #include "tests/host/clock.h"
 #include "tests/host/event.h"
+#include "tests/host/proves.h"
 
 #define FRAME_MAX   2048
 #define HELD_MAX    512
@@ -644,6 +645,7 @@ static void tcp_receives_what_was_sent(void **state)
 
 static void a_segment_with_a_wrong_checksum_is_ignored_unless_the_device_vouches(void **state)
 {
+    PROVES("NET-RX-07");
     struct peer peer = { 0 };
     uint8_t frame[FRAME_MAX];
     size_t bytes;
@@ -705,12 +707,14 @@ static void serve(size_t total)
 
 static void tcp_sends_what_was_written(void **state)
 {
+    PROVES("NET-TX-28", "NET-TX-29", "NET-TX-30");
     (void)state;
     serve(100000);
 }
 
 static void tcp_sends_without_offloads(void **state)
 {
+    PROVES("NET-TX-04");
     struct netif *netif = &net_interface_get(0)->netif;
     u16_t flags = netif->chksum_flags;
 

@@ -522,6 +522,7 @@ static void room_is_announced_only_on_request(void **state)
 
 static void frames_of_any_size_are_received_or_dropped(void **state)
 {
+    PROVES("NET-RXB-03", "NET-RXB-04");
     static const size_t sizes[] = {
         0, 1, 13, 14, 15, 60, 1514, 1518, 1519, 1972, 1973, 4000, 30000
     };
@@ -615,7 +616,7 @@ static void without_merging_the_count_is_not_looked_at(void **state)
 
 static void checksum_flags_are_believed_only_when_negotiated(void **state)
 {
-    PROVES("NET-RX-01", "NET-RX-07");
+    PROVES("NET-RX-04", "NET-RX-01", "NET-RX-07");
     static const struct {
         uint8_t flags, state;
     } cases[] = { { 0, NET_CHECKSUM_UNKNOWN },
@@ -679,7 +680,6 @@ static void assert_recovered(unsigned n_buffers)
 
 static void a_header_that_was_not_written_drops_the_frame(void **state)
 {
-    PROVES("SPLIT-USED-01", "SPLIT-USED-02");
     struct fake_queue *ring = &fake.queues[RX].ring;
 
     (void)state;

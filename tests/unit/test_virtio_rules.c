@@ -2,7 +2,8 @@
 /*
  * Rules of the standard that hold for every driver, checked on the real ones
  * for disks and networks: what they accept of all that could be offered, which
- * configuration fields they look at, and when they take back what they lent.
+ * configuration fields they look at, when they take back what they lent, what
+ * they believe of a frame.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,8 @@
 #include "drivers/virtio/spec/net.h"
 #include "drivers/virtio/transport.h"
 #include "kernel/blkdev.h"
+#include "kernel/netdev.h"
+#include "lib/base/errno.h"
 #include "tests/host/event.h"
 #include "tests/host/fake_transport.h"
 #include "tests/host/proves.h"
@@ -82,6 +85,13 @@ static const unsigned refused_of_networks[] = { VIRTIO_NET_F_GSO,
                                                 VIRTIO_NET_F_HOST_UFO,
                                                 VIRTIO_NET_F_HOST_USO,
                                                 VIRTIO_NET_F_HOST_ECN,
+                                                VIRTIO_NET_F_GUEST_TSO4,
+                                                VIRTIO_NET_F_GUEST_TSO6,
+                                                VIRTIO_NET_F_GUEST_UFO,
+                                                VIRTIO_NET_F_GUEST_USO4,
+                                                VIRTIO_NET_F_GUEST_USO6,
+                                                VIRTIO_NET_F_GUEST_HDRLEN,
+                                                VIRTIO_NET_F_MQ,
                                                 VIRTIO_NET_F_CTRL_VQ,
                                                 VIRTIO_NET_F_CTRL_RX_EXTRA,
                                                 VIRTIO_NET_F_HASH_REPORT,
@@ -181,7 +191,11 @@ static void refuse_write(struct virtio_device *dev, uint32_t offset, unsigned by
 /* With each feature alone, and with none. */
 static void fields_are_looked_at_only_where_their_feature_is_offered(void **state)
 {
-    PROVES("CORE-CFG-03", "BLK-INIT-04", "NET-CFG-01");
+    PROVES("CORE-CFG-03");
+    if (fake.device.type == VIRTIO_ID_BLOCK)
+        PROVES("BLK-INIT-04");
+    else
+        PROVES("NET-CFG-01");
     memset(reads, 0, sizeof(reads));
     for (size_t i = 0; i <= ARRAY_SIZE(fields); i++) {
         set_up(state);
@@ -243,6 +257,148 @@ static void requests_come_back_only_when_the_reset_has_ended(void **state)
     assert_true(looks_while_resetting >= 40);
 }
 
+/* ---- frames */
+
+#define HEADER 12
+#define FRAME  60
+#define WHOLE  (HEADER + FRAME)
+
+static struct netdev *network;
+static uint8_t sent[HEADER + 2000];
+
+static void start_network(void)
+{
+    unsigned n = 0;
+
+    start();
+    while (netdev_get(n)) /* those of earlier tests are there still */
+        network = netdev_get(n++);
+    assert_non_null(network);
+}
+
+static int send(uint32_t bytes)
+{
+    static struct net_elem elem;
+    struct net_packet packet = { .elem = &elem, .n_elem = 1, .headroom = HEADER };
+
+    elem = (struct net_elem){ sent + HEADER, bytes };
+    return network->ops->transmit(network, &packet, 1);
+}
+
+static void no_frame_is_larger_than_the_mtu(void **state)
+{
+    struct virtio_net_config *told = (void *)fake.config;
+
+    PROVES("NET-CFG-07", "NET-CFG-09");
+    (void)state;
+    fake_offer(&fake, VIRTIO_NET_F_MTU);
+    told->mtu = 1000;
+    start_network();
+    assert_int_equal(send(1014), 1);
+    assert_int_equal(send(1015), -EMSGSIZE);
+    assert_int_equal(send(1514), -EMSGSIZE);
+}
+
+static void without_csum_the_header_asks_for_nothing(void **state)
+{
+    struct virtio_net_hdr header;
+
+    PROVES("NET-TX-03", "NET-TX-31");
+    (void)state;
+    start_network();
+    assert_false(network->offloads & NETDEV_TX_CHECKSUM);
+    assert_int_equal(send(FRAME), 1);
+    assert_int_equal(fake_read(fake_pop(&fake.queues[1].ring), 0, &header, HEADER), HEADER);
+    assert_int_equal(header.flags, 0);
+    assert_int_equal(header.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+}
+
+static uint8_t lent_memory[2048];
+static struct net_buffer lent = { lent_memory, sizeof(lent_memory) };
+
+static void give_buffer(void)
+{
+    struct net_buffer *list[1] = { &lent };
+
+    assert_int_equal(network->ops->give(network, list, 1), 1);
+}
+
+/*
+ * How many frames are handed up when the device says that it has written so
+ * much of a header and a frame; it has written all.
+ */
+static int received_behind(struct virtio_net_hdr header, uint32_t written)
+{
+    struct net_received received[1];
+    struct fake_queue *ring = &fake.queues[0].ring;
+    struct fake_chain *chain = fake_pop(ring);
+    uint8_t frame[FRAME];
+    int n;
+
+    memset(frame, 0x5a, sizeof(frame));
+    assert_non_null(chain);
+    fake_write(chain, 0, &header, HEADER);
+    fake_write(chain, HEADER, frame, FRAME);
+    fake_push(ring, chain, written);
+    n = network->ops->receive(network, received, 1);
+    fake_transport_check(&fake);
+    if (n != 1)
+        return n; /* a dropped frame's buffer is with the device again */
+    assert_ptr_equal(received[0].buffer, &lent);
+    assert_int_equal(received[0].bytes, FRAME);
+    assert_memory_equal(lent_memory + received[0].offset, frame, FRAME);
+    give_buffer();
+    return n;
+}
+
+static void a_header_length_is_not_relied_on(void **state)
+{
+    static const le16 lengths[] = { 0, 1, FRAME, FRAME + 1, 2048, 0xffff };
+
+    PROVES("NET-RX-06");
+    (void)state;
+    start_network();
+    give_buffer();
+    for (unsigned i = 0; i < ARRAY_SIZE(lengths); i++)
+        assert_int_equal(received_behind((struct virtio_net_hdr){ .hdr_len = lengths[i] }, WHOLE),
+                         1);
+}
+
+/* Tunnels among them, with any word on checksums. */
+static void no_kind_of_segment_is_accepted(void **state)
+{
+    PROVES("NET-RX-08", "NET-RX-10");
+    (void)state;
+    start_network();
+    give_buffer();
+    assert_int_equal(received_behind((struct virtio_net_hdr){ 0 }, WHOLE), 1);
+    for (unsigned type = 1; type <= UINT8_MAX; type++) {
+        for (uint8_t flags = 0; flags <= 3; flags++) {
+            struct virtio_net_hdr header = { .flags = flags, .gso_type = (uint8_t)type };
+
+            assert_int_equal(received_behind(header, WHOLE), 0);
+        }
+    }
+}
+
+/* What stands there would cost the device a reset: a frame of no buffers. */
+static void what_the_device_did_not_write_is_not_read(void **state)
+{
+    struct net_received received[1];
+
+    PROVES("SPLIT-USED-01", "SPLIT-USED-02");
+    (void)state;
+    fake_offer(&fake, VIRTIO_NET_F_MRG_RXBUF);
+    start_network();
+    give_buffer();
+    for (uint32_t written = 0; written < HEADER; written++) {
+        assert_int_equal(received_behind((struct virtio_net_hdr){ 0 }, written), 0);
+        assert_int_equal(network->ops->receive(network, received, 1), 0);
+        assert_int_equal(fake.resets, 1);
+    }
+    assert_int_equal(network->counters.rx_errors, HEADER);
+}
+
 #define TEST(test, what, type)                                                  \
     {                                                                           \
 #test " (" what ")", test, set_up, tear_down, (void *)(uintptr_t)(type) \
@@ -258,6 +414,11 @@ int main(void)
         DISK(fields_are_looked_at_only_where_their_feature_is_offered),
         NETWORK(fields_are_looked_at_only_where_their_feature_is_offered),
         DISK(requests_come_back_only_when_the_reset_has_ended),
+        NETWORK(no_frame_is_larger_than_the_mtu),
+        NETWORK(without_csum_the_header_asks_for_nothing),
+        NETWORK(a_header_length_is_not_relied_on),
+        NETWORK(no_kind_of_segment_is_accepted),
+        NETWORK(what_the_device_did_not_write_is_not_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
