@@ -30,6 +30,7 @@ UNIT_TESTS += order
 order_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
 order_CFLAGS := -O2 -fno-sanitize=address,undefined -fsanitize=thread
 order_LDFLAGS := -fno-sanitize=address,undefined
+
 UNIT_TESTS += ring_rules
 ring_rules_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
 
