@@ -140,6 +140,8 @@ class Vm:
         self.cpus = [cpu] if cpu else KVM_CPUS if accel == "kvm" else ["max"]
         self.prefix = list(prefix)  # what QEMU is started through, e.g. ip netns exec NAME
         self.on_console = on_console
+        self.console_room = None  # what may wait for the console's reader; None: as much as the system likes
+        self.console_piece = 65536  # the most that is read at once
         self.changed = threading.Condition()
         self.console = bytearray()
         self.errors = bytearray()
@@ -186,6 +188,8 @@ class Vm:
     def _spawn(self, cpu):
         console, console_far = socket.socketpair()
         qmp, qmp_far = socket.socketpair()
+        if self.console_room is not None:
+            console_far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.console_room)
         self._sockets = [console, qmp]
         self._console, self._qmp = console, qmp
         self._greeted = self.ended = False
@@ -248,7 +252,7 @@ class Vm:
     def _read_console(self):
         while True:
             try:
-                piece = self._console.recv(65536)
+                piece = self._console.recv(self.console_piece)
             except OSError:
                 piece = b""
             if not piece:

@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: MIT
 """From the first instruction to the last record: machines, command line, faults, exit statuses."""
 
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+
 import pytest
 from harness import Guest, sparse_disk
 
@@ -100,6 +107,54 @@ def test_a_panic_tells_pvpanic():
     with Guest("selftest", cmdline="-- fault null") as guest:
         guest.wait_event("GUEST_PANICKED")
         assert guest.wait_exit() == 101
+
+
+SPIN = """
+import os, sys, time
+os.sched_setaffinity(0, [int(sys.argv[1])])
+end = time.monotonic() + 60  # whatever becomes of us
+while time.monotonic() < end:
+    pass
+"""
+
+
+@contextlib.contextmanager
+def busy_cores():
+    """A process on each core that never waits."""
+    busy = []
+    try:
+        for core in os.sched_getaffinity(0):
+            busy.append(subprocess.Popen([sys.executable, "-c", SPIN, str(core)]))
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def make_console_slow(guest):
+    """Little can wait outside the UART, and when the last record has begun it is read byte by byte: when the guest has
+    written its end, that is still in the UART."""
+    def doze(_):
+        if re.search(r"\na[^\n]*\Z", guest.log):
+            guest.vm.console_piece = 1
+            time.sleep(0.05)
+    guest.vm.console_room = 1  # the system gives its least: some six bytes of QEMU's, which sends them one by one
+    guest.vm.on_console = doze
+
+
+@pytest.mark.parametrize("machine, case, status, pvpanic", [
+    *[("q35", "fault null", 101, True)] * 3,
+    ("microvm", "fault null", 101, False),
+    ("q35", "exit 7", 7, False),
+], ids=["pvpanic", "pvpanic again", "pvpanic once more", "power-off after a panic", "power-off"])
+def test_the_last_record_leaves_a_busy_host_before_pvpanic_or_power_off_ends_the_machine(machine, case, status, pvpanic):
+    guest = Guest("selftest", machine=machine, cmdline=f"log=error -- {case}")
+    make_console_slow(guest)
+    with busy_cores(), guest:
+        guest.wait_exit()
+    assert guest.log.endswith(f"\naerostat: exit {status}\n")
+    assert pvpanic == any(event["event"] == "GUEST_PANICKED" for event in guest.vm.events)
 
 
 @pytest.mark.parametrize("irq", ["msix", "poll"])
