@@ -6,6 +6,7 @@
  */
 #include "drivers/serial.h"
 
+#include "arch/x86_64/cpu.h"
 #include "drivers/acpi/acpi.h"
 #include "kernel/clock.h"
 #include "kernel/event.h"
@@ -32,21 +33,31 @@
 #define STATUS_TX_IDLE  0x40 /* and the last byte has gone */
 #define INTERRUPT_RX    0x01
 #define FIFO_BYTES      16
-#define MAX_WAIT        10000000 /* looks at the status: seconds */
+#define PATIENCE_TICKS  (12ull << 30) /* of the TSC, whose rate may not be known: seconds */
 
-/* A reader on the host may be away for a while; one that never comes back is waited for only once.
+static bool has(uint8_t status)
+{
+    return port_read8(UART_LINE_STATUS) & status;
+}
+
+/*
+ * A reader on the host may be away for a while; one that never comes back is
+ * waited for only once. Not by the clock: a panic may have come amid its change.
  */
 static void wait_for(uint8_t status)
 {
     static bool dead;
+    uint64_t start;
 
-    for (unsigned i = 0; i < (dead ? 1 : MAX_WAIT); i++) {
-        if (port_read8(UART_LINE_STATUS) & status) {
-            dead = false;
-            return;
-        }
+    if (has(status)) {
+        dead = false;
+        return;
     }
-    dead = true;
+    if (dead)
+        return;
+    start = tsc_read();
+    while (!has(status) && !dead)
+        dead = tsc_read() - start > PATIENCE_TICKS;
 }
 
 static void write_byte(char byte, unsigned *room)

@@ -157,6 +157,22 @@ def test_the_last_record_leaves_a_busy_host_before_pvpanic_or_power_off_ends_the
     assert pvpanic == any(event["event"] == "GUEST_PANICKED" for event in guest.vm.events)
 
 
+def test_a_reader_of_the_console_who_is_away_for_two_seconds_misses_nothing():
+    away = []
+
+    def go_away(_):
+        if not away and "\npanic:" in guest.log:
+            away.append(True)
+            time.sleep(2)
+    guest = Guest("selftest", cmdline="log=error -- fault null")
+    guest.vm.console_room = 1
+    guest.vm.on_console = go_away
+    with guest:
+        assert guest.wait_exit() == 101
+    assert away
+    assert re.search(r"^panic: .*\nwriting .*\nrip (.*\n){5}backtrace:\n(  #.*\n)+aerostat: exit 101\n\Z", guest.log, re.M)
+
+
 @pytest.mark.parametrize("irq", ["msix", "poll"])
 def test_a_spinning_application_does_not_stop_the_power_button(irq):
     with Guest("selftest", cmdline=f"irq={irq} -- spin") as guest:
