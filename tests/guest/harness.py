@@ -29,6 +29,9 @@ import qemu  # noqa: E402  (found by the line above)
 
 MIB = 1 << 20
 
+# A KVM without hardware under it runs a million instructions a second when the host has nothing else to do.
+INTERPRETED_KVM_PATIENCE = 4
+
 
 class GuestFailure(AssertionError):
     """The guest did not do what the test waits for; the text says why."""
@@ -83,7 +86,9 @@ class Guest:
             args += qemu.balloon_args(balloon_options)
         prefix = ["ip", "netns", "exec", netns] if netns else []
         self.vm = qemu.Vm(args + list(qemu_args), accel, cpu, prefix=prefix)
-        self.deadline = deadline
+        interpreted = accel == "kvm" and qemu.choose_accel("auto")[0] != "kvm"
+        self.patience = INTERPRETED_KVM_PATIENCE if interpreted else 1
+        self.deadline = deadline = deadline * self.patience
         self._overdue = threading.Timer(deadline, self._run_out)
         self._overdue.daemon = True
         self._seen = 0
@@ -136,6 +141,7 @@ class Guest:
         return found
 
     def _wait(self, condition, deadline, what):
+        deadline *= self.patience
         value = self.vm.wait_until(condition, deadline)
         if value:
             return value
@@ -187,7 +193,7 @@ class Guest:
         """Waits for the guest's end; its exit status as the launcher would give it. A missed deadline fails the test;
         so does emulation that failed."""
         left = self.deadline - (time.monotonic() - self.started) + 5
-        self.vm.wait(left if deadline is None else deadline)
+        self.vm.wait(left if deadline is None else deadline * self.patience)
         if self.vm.failure and self.vm.failure[0] == qemu.DEADLINE_PASSED:
             raise GuestFailure(f"waiting for the guest's end: {self.vm.failure[1]}")
         return self.vm.status()
