@@ -190,6 +190,8 @@ $(foreach app,$(APPS),$(if $(filter $(OUTSIDE),$(call image_name,$(app))),,\
 all: $(IMAGES)
 	@:
 
+include tests/guest/images.mk
+
 # ---- run it
 
 APP       := $(or $(OUTSIDE),aerostat)
@@ -256,6 +258,8 @@ check: all clang | $(SHARED)/.setup-check
 bench-boot: $(BUILD)/hello.elf $(BUILD)/aerostat.elf | $(SHARED)/.setup-run
 	@tests/bench/boot.py
 
+include tests/bench/ring_guest.mk
+
 vendor: | $(SHARED)/.setup-build
 	@tools/fetch --bundle $(SHARED)/vendor.tar
 
@@ -273,6 +277,7 @@ help:
 	@echo "make check            a second build, by clang; layers, headers, objects, layout, lint"
 	@echo "make clang            the same images by clang, under build/clang/"
 	@echo "make bench-boot       instructions, time and memory from the first instruction to main()"
+	@echo "make bench-ring-guest instructions a buffer costs the driver in the guest, by ring and batch"
 	@echo "make vendor           bundles the pinned sources into build/vendor.tar, for building without a network"
 	@echo "make clean            removes what was built, but not libraries and downloads; \"rm -r build\" removes all"
 
