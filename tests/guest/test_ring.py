@@ -37,20 +37,13 @@ def race(ring, buffers, words="", cpu=None, smp=1, deadline=400):
 
 
 @pytest.mark.parametrize("ring", ["split", "packed"])
-def test_ten_million_buffers_lose_no_notification(ring):
-    status, counted = race(ring, BUFFERS)
+def test_ten_million_buffers_lose_no_notification_and_no_interrupt(ring):
+    status, counted = race(ring, BUFFERS, "sleep")
     assert status == 0
     assert counted["buffers"] == BUFFERS
     # The device sleeps nearly always, so that each of these notifications had to come; and some were not wanted.
     assert counted["publishes"] / 2 < counted["notifications"] < counted["publishes"]
-
-
-@pytest.mark.parametrize("ring", ["split", "packed"])
-def test_a_million_buffers_lose_no_interrupt(ring):
-    status, counted = race(ring, BUFFERS // 10, "sleep")
-    assert status == 0
-    assert counted["buffers"] == BUFFERS // 10
-    assert counted["sleeps"] > 1000
+    assert counted["sleeps"] > 10_000
 
 
 @pytest.mark.parametrize("ring", ["split", "packed"])
@@ -70,7 +63,7 @@ def test_without_the_barrier_a_notification_is_lost(ring):
 @pytest.mark.parametrize("ring", ["split", "packed"])
 def test_a_fence_is_enough_where_it_is_emitted(ring):
     """With two CPUs QEMU's emulator runs each in a thread, and its fences are real."""
-    status, counted = race(ring, 3 * BUFFERS // 10, cpu=NO_SIGNATURE, smp=2)
+    status, counted = race(ring, 3 * BUFFERS // 10, "sleep", cpu=NO_SIGNATURE, smp=2)
     assert status == 0
     assert counted["buffers"] == 3 * BUFFERS // 10
 
