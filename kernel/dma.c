@@ -14,6 +14,8 @@
 #include "kernel/vmem.h"
 #include "lib/base/string.h"
 
+bool dma_is_translated;
+
 static uint64_t pages_of(size_t bytes)
 {
     return bytes / PAGE_SIZE + (bytes % PAGE_SIZE != 0);

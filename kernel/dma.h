@@ -26,6 +26,12 @@ void dma_free(void *memory, size_t bytes);
  */
 size_t dma_translate(const void *memory, size_t bytes, dma_addr_t *addr);
 
+/*
+ * An IOMMU is on and cannot be turned off: the addresses above mean nothing to a
+ * device that goes through it. Set before the first device is driven.
+ */
+extern bool dma_is_translated;
+
 /* Kernel memory (kalloc, page_alloc, static, kernel stacks): always contiguous. */
 dma_addr_t dma_address(const void *memory);
 

@@ -11,6 +11,7 @@
 
 size_t host_dma_run_bytes;
 const void *host_dma_hole;
+bool dma_is_translated;
 
 void *dma_alloc(size_t bytes, dma_addr_t *addr)
 {

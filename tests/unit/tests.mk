@@ -48,6 +48,10 @@ vmem_SRCS := $(HOST_MEMORY_SRCS) kernel/dma.c
 UNIT_TESTS += acpi
 acpi_SRCS := drivers/acpi/aml.c drivers/acpi/fadt.c drivers/acpi/madt.c drivers/acpi/tables.c tests/host/log.c
 
+# Includes drivers/acpi/dmar.c, to start each test from nothing.
+UNIT_TESTS += dmar
+dmar_SRCS := kernel/report.c lib/base/format.c $(addprefix tests/host/,alloc.c dma.c log.c mmio.c panic.c registers.c)
+
 UNIT_TESTS += partition
 partition_SRCS := lib/fs/partition.c lib/fs/partition_text.c kernel/blkdev.c lib/base/format.c tests/host/ramdisk.c \
                   tests/host/alloc.c tests/host/clock.c tests/host/event.c
