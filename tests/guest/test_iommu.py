@@ -2,8 +2,8 @@
 """Devices that go through an IOMMU: the kernel turns it off, whoever has turned it on, or does not drive them."""
 
 import json
-import re
 import socket
+import struct
 
 import pytest
 from harness import MIB, Guest, qemu, random_disk
@@ -109,5 +109,21 @@ def test_an_iommu_that_was_left_on_is_turned_off(machine, options, tmp_path):
         wires.translate()
         guest.qmp("cont")
         guest.wait_for(rf"^iommu at {REGISTERS:#x}: turned off$", 20)
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 30)
+        assert guest.wait_exit(10) == 0
+
+
+NOWHERE = struct.pack("<HHBBHQ", 0, 16, 1, 0, 0, 0xDEAD0000)
+ENDLESS = struct.pack("<HH", 0, 0)
+
+
+@pytest.mark.parametrize("structures, told", [(NOWHERE, r"iommu at 0xdead0000: out of reach"),
+                                              (ENDLESS, r"dmar: not started \(error 22\)")])
+def test_a_table_that_lies_is_named_and_other_devices_work(structures, told, tmp_path):
+    path, digest = random_disk(tmp_path / "disk", MIB)
+    (tmp_path / "table").write_bytes(bytes(12) + structures)
+    table = ["-acpitable", f"sig=DMAR,rev=1,data={tmp_path / 'table'}"]
+    with Guest("selftest", disks=[path], qemu_args=table, cmdline="-- disk-hash 0") as guest:
+        guest.wait_for(rf"^{told}$", 20)
         guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 30)
         assert guest.wait_exit(10) == 0
