@@ -113,6 +113,16 @@ def test_an_iommu_that_was_left_on_is_turned_off(machine, options, tmp_path):
         assert guest.wait_exit(10) == 0
 
 
+@pytest.mark.proves("CORE-RSV-04")
+def test_every_byte_comes_through_a_virtio_iommu_that_nobody_drives(tmp_path):
+    """Until a driver says otherwise it lets addresses pass as they are."""
+    path, digest = random_disk(tmp_path / "disk", MIB)
+    args = ["-device", "virtio-iommu-pci,disable-legacy=on"] + qemu.disk_args(path, 0, options=BEHIND)
+    with Guest("selftest", qemu_args=args, cmdline="-- disk-hash 0") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 30)
+        assert guest.wait_exit(10) == 0
+
+
 NOWHERE = struct.pack("<HHBBHQ", 0, 16, 1, 0, 0, 0xDEAD0000)
 ENDLESS = struct.pack("<HH", 0, 0)
 
