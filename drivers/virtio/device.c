@@ -243,6 +243,8 @@ static const char *negotiate(struct virtio_device *dev)
     choose_features(dev);
     if (!virtio_has(dev, VIRTIO_F_VERSION_1))
         return "the device does not offer VERSION_1";
+    if (virtio_has(dev, VIRTIO_F_ACCESS_PLATFORM) && dma_is_translated)
+        return "an IOMMU that cannot be turned off is in its way";
     if (!have_required(dev, driver->features, driver->n_features))
         return "the device lacks a feature that its driver needs";
     if (ring_choice() == RING_PACKED && !virtio_has(dev, VIRTIO_F_RING_PACKED))

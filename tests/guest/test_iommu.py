@@ -137,3 +137,12 @@ def test_a_table_that_lies_is_named_and_other_devices_work(structures, told, tmp
         guest.wait_for(rf"^{told}$", 20)
         guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 30)
         assert guest.wait_exit(10) == 0
+
+
+def test_a_disk_behind_an_iommu_out_of_reach_is_not_driven(tmp_path):
+    path, _ = random_disk(tmp_path / "disk", MIB)
+    (tmp_path / "table").write_bytes(bytes(12) + NOWHERE)
+    table = ["-acpitable", f"sig=DMAR,rev=1,data={tmp_path / 'table'}"]
+    with Guest("selftest", disks=[(path, BEHIND)], qemu_args=table, cmdline="-- disk-list") as guest:
+        guest.wait_for(r"^virtio0 at \S+: an IOMMU that cannot be turned off is in its way", 20)
+        guest.wait_exit(10)

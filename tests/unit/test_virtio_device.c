@@ -11,6 +11,7 @@
 #include "drivers/virtio/spec/ids.h"
 #include "drivers/virtio/spec/net.h"
 #include "kernel/clock.h"
+#include "kernel/dma.h"
 #include "kernel/irq.h"
 #include "lib/base/errno.h"
 #include "tests/host/alloc.h"
@@ -93,6 +94,7 @@ static int set_up(void **state)
     wanted_indirect = 0;
     watch_config = share_event = false;
     probe_result = 0;
+    dma_is_translated = false;
     irq_mode = IRQ_MODE_MSIX;
     host_log_clear();
     return 0;
@@ -310,6 +312,25 @@ static void a_device_without_version_1_is_failed(void **state)
     add(-EPROTO);
     assert_true(logged("does not offer VERSION_1"));
     assert_true(fake.status & FAILED);
+}
+
+static void a_device_behind_an_iommu_that_stays_on_is_failed(void **state)
+{
+    PROVES("CORE-RSV-04");
+    (void)state;
+    dma_is_translated = true;
+    fake_offer(&fake, VIRTIO_F_ACCESS_PLATFORM);
+    add(-EPROTO);
+    assert_true(logged("an IOMMU that cannot be turned off"));
+    assert_true(fake.status & FAILED);
+}
+
+static void a_device_that_goes_past_the_iommu_works(void **state)
+{
+    (void)state;
+    dma_is_translated = true;
+    add(0);
+    assert_true(fake.device.started);
 }
 
 static void a_device_that_lacks_a_required_feature_is_failed(void **state)
@@ -1336,6 +1357,8 @@ int main(void)
         TEST(a_feature_without_its_prerequisite_is_refused),
         TEST(one_of_two_alternative_prerequisites_is_enough),
         TEST(a_device_without_version_1_is_failed),
+        TEST(a_device_behind_an_iommu_that_stays_on_is_failed),
+        TEST(a_device_that_goes_past_the_iommu_works),
         TEST(a_device_that_lacks_a_required_feature_is_failed),
         TEST(features_beyond_128_are_none),
         TEST(a_field_is_read_in_its_own_width),
