@@ -297,15 +297,28 @@ int virtio_config_write(struct virtio_device *dev, uint32_t offset, uint32_t val
 
 /* ---- interrupts */
 
-/*
- * Interrupt context. A driver that was asked for looks soon, and until then
- * only what it lent can interrupt: more than that is a device that would leave
- * the CPU no time for anything else. It is silenced until its driver resets it.
+/* How many buffers (packed: descriptors) were taken back since the last interrupt for this queue.
  */
-static void count_interrupt(struct virtio_vector *vector)
+static uint32_t taken_back(struct virtio_queue *queue)
+{
+    uint16_t position = load_once(&queue->ring.used_next), before = queue->position;
+    bool wrapped = queue->ring.format == VIRTQ_PACKED && position < before;
+
+    queue->position = position;
+    return (uint16_t)(position - before + (wrapped ? queue->size : 0));
+}
+
+/*
+ * Interrupt context. What a device may interrupt for is a buffer that it used,
+ * or a change that its driver then looks at: one that interrupts much more
+ * often would leave the CPU no time for anything else. It is silenced until
+ * its driver resets it.
+ */
+static void look_for_storm(struct virtio_vector *vector, uint32_t answered)
 {
     struct virtio_device *dev = vector->device;
 
+    dev->unanswered -= MIN(dev->unanswered, answered);
     if (++dev->unanswered <= dev->storm_from)
         return;
     dev->transport->vector_silence(dev, vector->index);
@@ -318,9 +331,9 @@ static void interrupt(void *argument)
 {
     struct virtio_vector *vector = argument;
     struct virtio_device *dev = vector->device;
+    uint32_t answered = 0;
     struct list *link;
 
-    count_interrupt(vector);
     if (vector->index == CONFIG_SLOT && dev->config_event) {
         dev->config_changed = true;
         event_signal(dev->config_event);
@@ -328,9 +341,12 @@ static void interrupt(void *argument)
     LIST_FOR_EACH (link, &dev->queues) {
         struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
 
-        if (queue->vector == vector->index)
-            event_signal(queue->event);
+        if (queue->vector != vector->index)
+            continue;
+        event_signal(queue->event);
+        answered += taken_back(queue);
     }
+    look_for_storm(vector, answered);
 }
 
 /* Finds out how the device can interrupt, once, when something is to interrupt for the first time.

@@ -111,8 +111,9 @@ struct virtio_queue {
     struct event *event;
     uint16_t index, size;
     uint16_t indirect_max;
-    uint16_t vector; /* of the device's, VIRTIO_NO_VECTOR: none */
-    bool polled;     /* its event is marked by polling */
+    uint16_t vector;   /* of the device's, VIRTIO_NO_VECTOR: none */
+    uint16_t position; /* of the ring when its interrupt came last */
+    bool polled;       /* its event is marked by polling */
     struct virtq_areas areas;
     void *shared, *private_memory;
     size_t shared_bytes;
@@ -159,7 +160,8 @@ struct virtio_device {
     bool interrupts_tried;
     uint16_t n_vectors;            /* of the device, that may be used */
     struct virtio_vector *vectors; /* n_vectors of them */
-    uint32_t unanswered; /* interrupts since its driver last looked; counted by the handler */
+    uint32_t unanswered; /* interrupts less what was taken back, since the configuration was last
+                            looked at; counted by the handler */
     uint32_t storm_from; /* so many of them are a storm */
     bool storming;       /* it was silenced, and must be reset; set by the handler */
     bool ticking;

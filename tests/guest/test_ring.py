@@ -19,20 +19,22 @@ BUFFERS = 10_000_000
 LOST_NOTIFICATION = 3
 CONTROLS = 3
 NO_SIGNATURE = "max,tcg-cpuid=off"
-RACE = re.compile(r"^race ring=(\w+) hypervisor=(\S+) buffers=(\d+) publishes=(\d+) notifications=(\d+) sleeps=(\d+)$", re.M)
+RACE = re.compile(r"^race ring=(\w+) hypervisor=(\S+) buffers=(\d+) publishes=(\d+) notifications=(\d+) sleeps=(\d+) resets=(\d+)$",
+                  re.M)
 
 
-def race(ring, buffers, words="", cpu=None, smp=1, deadline=400):
+def race(ring, buffers, words="", cpu=None, smp=1, deadline=400, iothread=True):
     """One guest's race; its exit status and what it counted. The device's thread goes to sleep as soon as it can."""
     device = ["-object", "iothread,id=beside,poll-max-ns=0", "-blockdev", "null-co,node-name=nothing,size=1048576",
-              "-device", "virtio-blk-pci,disable-legacy=on,drive=nothing,iothread=beside,queue-size=256,packed=on"]
+              "-device", "virtio-blk-pci,disable-legacy=on,drive=nothing,queue-size=256,packed=on" +
+              (",iothread=beside" if iothread else "")]
     with Guest("ringtest", cmdline=f"log=error ring={ring} -- race {buffers} {words}", cpu=cpu, smp=smp, qemu_args=device,
                deadline=deadline) as guest:
         status = guest.wait_exit()
         told = RACE.search(guest.log)
         assert told and told.group(1) == ring, "the guest ends without having told what it counted"
         assert (told.group(2) == "TCG") == (cpu is None)
-        names = ("buffers", "publishes", "notifications", "sleeps")
+        names = ("buffers", "publishes", "notifications", "sleeps", "resets")
         return status, dict(zip(names, map(int, told.groups()[2:])))
 
 
@@ -66,6 +68,16 @@ def test_a_fence_is_enough_where_it_is_emitted(ring):
     status, counted = race(ring, 3 * BUFFERS // 10, "sleep", cpu=NO_SIGNATURE, smp=2)
     assert status == 0
     assert counted["buffers"] == 3 * BUFFERS // 10
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+@pytest.mark.proves("CORE-VQR-01", "CORE-VQE-01", "PCI-CC-07", "PCI-CC-08")
+def test_a_queue_is_reset_again_and_again_under_way(ring):
+    """By QEMU's main thread: its iothreads of this version do not take part in a queue's reset."""
+    status, counted = race(ring, 300_000, "sleep reset", iothread=False)
+    assert status == 0
+    assert counted["buffers"] == 300_000
+    assert counted["resets"] >= 10
 
 
 def test_the_bench_of_the_ring_counts_the_same_twice():

@@ -977,6 +977,25 @@ static void interrupts_that_its_driver_looks_after_are_no_storm(void **state)
     run_a_request();
 }
 
+/* Also by a driver that never asks for changes of the configuration. */
+static void an_interrupt_for_each_buffer_is_no_storm(void **state)
+{
+    (void)state;
+    for (unsigned packed = 0; packed < 2; packed++) {
+        fake_transport_init(&fake, VIRTIO_ID_NET);
+        fake.queues[0].size_max = 4;
+        if (packed)
+            fake_offer(&fake, VIRTIO_F_RING_PACKED);
+        add(0);
+        for (unsigned i = 0; i < 100000; i++)
+            run_a_request();
+        assert_int_equal(fake.interrupts, 100000);
+        assert_false(virtio_needs_reset(&fake.device));
+        virtio_remove(&fake.device);
+    }
+    fake.device.link.next = NULL;
+}
+
 static void a_device_that_offers_less_after_a_reset_is_failed(void **state)
 {
     (void)state;
@@ -1393,6 +1412,7 @@ int main(void)
         TEST(a_queue_that_shrinks_in_its_reset_is_not_used),
         TEST(a_storm_of_interrupts_is_silenced_until_the_device_is_reset),
         TEST(interrupts_that_its_driver_looks_after_are_no_storm),
+        TEST(an_interrupt_for_each_buffer_is_no_storm),
         TEST(a_device_that_offers_less_after_a_reset_is_failed),
         TEST(a_queue_that_shrinks_in_a_reset_fails_the_device),
         TEST(fail_sets_failed_and_keeps_the_reason),

@@ -13,7 +13,7 @@ static const struct {
     const char *name, *arguments;
     int (*run)(int argc, char **argv);
 } cases[] = {
-    { "race", "BUFFERS [sleep]", run_race },
+    { "race", "BUFFERS [sleep] [reset]", run_race },
     { "cost", "", run_cost },
 };
 

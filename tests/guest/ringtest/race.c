@@ -54,6 +54,8 @@ static struct {
     struct event event;
 
     bool may_sleep; /* waits for interrupts half of the time, else it looks again and again */
+    bool may_reset; /* takes the queue back now and then, with what the device has */
+    unsigned resets;
     struct question *idle[DEPTH_MAX];
     unsigned n_idle;
     uint64_t total, added, published, answered; /* buffers */
@@ -202,12 +204,32 @@ static enum outcome step(void)
     return outcome;
 }
 
+/* §2.6.1: the device forgets the queue, and all that it had comes back and is lent anew. */
+static enum outcome reset(void)
+{
+    void *cookies[DEPTH_MAX];
+    int n;
+
+    if (virtio_queue_reset(&race.queue))
+        return LIED;
+    while ((n = virtq_drain(&race.queue.ring, cookies, DEPTH_MAX)) > 0) {
+        race.added -= (unsigned)n;
+        while (n > 0)
+            race.idle[race.n_idle++] = cookies[--n];
+    }
+    race.published = race.added;
+    race.resets++;
+    return race.added != race.answered || virtio_queue_restart(&race.queue) ? LIED : WELL;
+}
+
 static enum outcome some_steps(void)
 {
     enum outcome outcome = WELL;
 
     for (unsigned i = 0; i < STEPS && race.added < race.total && outcome == WELL; i++)
         outcome = step();
+    if (race.may_reset && outcome == WELL && race.added < race.total)
+        return reset();
     return outcome == WELL && race.added == race.total ? wait_until(0) : outcome;
 }
 
@@ -253,22 +275,26 @@ static int run(void)
     while (race.answered < race.total && outcome == WELL)
         outcome = KERNEL_CALL(enum outcome, some_steps());
     printf(
-        "race ring=%s hypervisor=%s buffers=%llu publishes=%llu notifications=%llu sleeps=%llu\n",
+        "race ring=%s hypervisor=%s buffers=%llu publishes=%llu notifications=%llu sleeps=%llu "
+        "resets=%u\n",
         virtio_ring_text(race.device), hypervisor_name(), (unsigned long long)race.answered,
         (unsigned long long)race.publishes, (unsigned long long)race.notifications,
-        (unsigned long long)race.sleeps);
+        (unsigned long long)race.sleeps, race.resets);
     return tell(outcome);
 }
 
 int run_race(int argc, char **argv)
 {
-    if (argc < 2 || argc > 3 || (argc == 3 && strcmp(argv[2], "sleep") != 0))
+    if (argc < 2)
         return EXIT_USAGE;
+    for (int i = 2; i < argc; i++) {
+        race.may_sleep |= !strcmp(argv[i], "sleep");
+        race.may_reset |= !strcmp(argv[i], "reset");
+    }
     if (!race.device) {
         printf("there is no block device\n");
         return 1;
     }
     race.total = strtoull(argv[1], NULL, 0);
-    race.may_sleep = argc == 3;
     return run();
 }
