@@ -87,6 +87,13 @@ void virtio_fail(struct virtio_device *dev, const char *reason)
     fail(dev, reason, 0);
 }
 
+void virtio_trouble(struct virtio_device *dev, const char *reason)
+{
+    log_device(LOG_ERROR, dev, reason, 0);
+    dev->recoveries++;
+    dev->last_trouble = reason;
+}
+
 /* Waits until a reset, of the device or of one queue, has ended; false: it did not in time. */
 static bool ends(struct virtio_device *dev, bool (*is_reset)(struct virtio_device *, uint16_t),
                  uint16_t index)

@@ -146,6 +146,8 @@ struct virtio_device {
     unsigned number;                    /* 0 for the first one found */
     const struct virtio_driver *driver; /* NULL: there is none, or it failed */
     const char *failure;                /* why the device does not work; NULL: it does */
+    unsigned recoveries;                /* how often it was reset because it was in trouble */
+    const char *last_trouble;           /* why the last time; NULL: never */
     struct virtio_features offered, accepted;
     struct list queues;
     struct event *config_event; /* NULL: the driver does not care */
@@ -269,6 +271,12 @@ int virtio_queue_restart(struct virtio_queue *queue);
 
 /* Gives up: logs the reason, sets FAILED. The reason's text is kept, not copied. */
 void virtio_fail(struct virtio_device *dev, const char *reason);
+
+/*
+ * The device lied or asks for a reset, which its driver is about to do: logs
+ * the reason, and keeps it for reports. Its text is kept, not copied.
+ */
+void virtio_trouble(struct virtio_device *dev, const char *reason);
 
 /* ---- for transports */
 
