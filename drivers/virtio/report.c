@@ -70,6 +70,9 @@ static void tell_device(struct report *report, const struct virtio_device *dev)
     report_text(report, "driver", "%s", dev->driver ? dev->driver->name : "none");
     if (dev->failure)
         report_text(report, "failure", "%s", dev->failure);
+    report_number(report, "recoveries", dev->recoveries);
+    if (dev->last_trouble)
+        report_text(report, "last_trouble", "%s", dev->last_trouble);
     tell_features(report, "offered", dev->type, &dev->offered);
     tell_features(report, "accepted", dev->type, &dev->accepted);
     tell_features(report, "refused", dev->type, &refused);

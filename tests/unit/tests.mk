@@ -90,6 +90,10 @@ virtio_balloon_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c drivers/
                        kernel/page.c kernel/vmem.c $(addprefix tests/host/,memory.c fake_transport.c fake_device.c \
                        event.c irq.c dma.c alloc.c clock.c cmdline.c log.c panic.c)
 
+UNIT_TESTS += virtio_report
+virtio_report_SRCS := drivers/virtio/report.c drivers/virtio/names.c kernel/report.c \
+                      $(filter-out drivers/virtio/blk.c kernel/blkdev.c,$(virtio_blk_SRCS))
+
 UNIT_TESTS += virtio_pci
 virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c drivers/virtio/device.c drivers/virtio/pci.c \
                    drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c \
