@@ -103,12 +103,19 @@ static int check(struct blkdev *dev, const struct blk_request *request)
     return -EINVAL;
 }
 
+void blk_rewind(struct blk_request *request)
+{
+    request->next_sector = request->sector;
+    request->next_elem = request->next_offset = request->parts = 0;
+}
+
 static void prepare(struct blk_client *client, struct blk_request *request)
 {
     request->client = client;
     request->status = 0;
-    request->next_sector = request->sector;
-    request->next_elem = request->next_offset = request->parts = 0;
+    request->repeats = 0;
+    request->covers = client->dev->written;
+    blk_rewind(request);
     list_init(&request->link);
 }
 
@@ -117,6 +124,23 @@ static void wake_next(struct blkdev *dev)
 {
     if (dev->waiting)
         event_signal(&dev->event);
+}
+
+/* To the driver, in runs between the flushes that have to fail. */
+static void hand_on(struct blkdev *dev, struct blk_request *const *requests, unsigned n)
+{
+    unsigned first = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (!blk_tells_of_loss(requests[i]))
+            continue;
+        if (i > first)
+            dev->ops->submit(dev, requests + first, i - first);
+        blk_complete(requests[i], -EIO);
+        first = i + 1;
+    }
+    if (n > first)
+        dev->ops->submit(dev, requests + first, n - first);
 }
 
 int blk_submit(struct blk_client *client, struct blk_request *const *requests, unsigned n)
@@ -136,17 +160,50 @@ int blk_submit(struct blk_client *client, struct blk_request *const *requests, u
     if (!sound)
         return error;
     client->in_flight += sound;
-    dev->ops->submit(dev, requests, sound);
+    hand_on(dev, requests, sound);
     return (int)sound;
+}
+
+/* What is durable, and whether a loss has been told: by each flush, as far as it reaches. */
+static void note_durability(struct blkdev *dev, const struct blk_request *request, int status)
+{
+    if (request->operation == BLK_WRITE && !status)
+        dev->written++;
+    if (request->operation != BLK_FLUSH)
+        return;
+    if (!status) {
+        dev->flushed = MAX(dev->flushed, request->covers);
+    } else if (dev->lost && request->covers >= dev->lost) {
+        dev->flushed = dev->lost;
+        dev->lost = 0;
+    }
 }
 
 void blk_complete(struct blk_request *request, int status)
 {
+    struct blkdev *dev = request->client->dev;
+
     request->status = status;
-    request->client->dev->completions++;
+    dev->completions++;
     if (status)
-        request->client->dev->counters.errors++;
+        dev->counters.errors++;
+    note_durability(dev, request, status);
     list_append(&request->client->done, &request->link);
+}
+
+bool blkdev_lose_cache(struct blkdev *dev)
+{
+    if (!dev->write_back || dev->flushed == dev->written)
+        return false;
+    dev->lost = dev->written;
+    return true;
+}
+
+bool blk_tells_of_loss(const struct blk_request *request)
+{
+    const struct blkdev *dev = request->client->dev;
+
+    return request->operation == BLK_FLUSH && dev->lost && request->covers > dev->flushed;
 }
 
 static int collect(struct blk_client *client, struct blk_request **done, unsigned max)

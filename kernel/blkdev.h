@@ -17,6 +17,14 @@
  * Who waits also works for the others: completions of the whole device are
  * sorted to their clients by whichever thread looks, so a device needs no thread.
  *
+ * A device that has to be reset may forget what it had: its driver repeats reads
+ * and writes that were under way, a few times, and nobody notices. So a write
+ * that has not come back may reach the disk twice; two that overlap end in either
+ * order, as ever. A flush that was under way fails with -EIO. Writes that had come
+ * back and were not flushed may be lost with the device's cache: then a flush
+ * fails once with -EIO, the one under way or else the next; the writes have to be
+ * repeated.
+ *
  * Concurrency: kernel thread context; one thread for each client. Interrupt
  * handlers only signal blkdev.event.
  */
@@ -33,7 +41,7 @@
 enum blk_operation {
     BLK_READ,
     BLK_WRITE,
-    BLK_FLUSH,    /* what was written before is durable; no memory, no sector */
+    BLK_FLUSH,    /* what came back before is durable, see above; no memory, no sector */
     BLK_IDENTIFY, /* BLK_IDENTITY_BYTES into one element; use blkdev_identity() */
 };
 
@@ -68,6 +76,8 @@ struct blk_request {
     uint32_t next_elem;   /* ... in this element ... */
     uint32_t next_offset; /* ... at this byte */
     uint32_t parts;       /* pieces of it that the device has */
+    uint32_t repeats;     /* resets of the device that it has lived through */
+    uint64_t covers;      /* a flush: blkdev.written when it was submitted */
 };
 
 /* One user's requests on one device. */
@@ -110,6 +120,9 @@ struct blkdev {
     /* The class's own. */
     unsigned waiting;     /* threads inside blk_wait() */
     uint64_t completions; /* requests that came back, so far */
+    uint64_t written;     /* writes that came back well, so far ... */
+    uint64_t flushed;     /* ... of which the first so many are durable, or told to be lost */
+    uint64_t lost; /* those from there to here may be lost, what a flush has to tell; 0: none */
     bool identity_known;
     char identity[BLK_IDENTITY_BYTES + 1];
     struct blkdev_counters counters;
@@ -156,5 +169,14 @@ void blkdev_unregister(struct blkdev *dev);
 
 /* Gives a request back to its client. */
 void blk_complete(struct blk_request *request, int status);
+
+/* The device has nothing of the request any more: it begins anew. */
+void blk_rewind(struct blk_request *request);
+
+/* The device may have lost its write cache. true: there was something in it. */
+bool blkdev_lose_cache(struct blkdev *dev);
+
+/* Whether the request is a flush that has to fail: what it would vouch for may be lost. */
+bool blk_tells_of_loss(const struct blk_request *request);
 
 #endif

@@ -6,8 +6,8 @@
  * A request passes through: the waiting list, from where it is handed to the
  * device in parts, each in a slot; it goes back to its client with the last of
  * them. The first part that fails stops the rest. A device that lies or asks
- * for it is reset: what it had fails, what comes after works again, a few
- * times.
+ * for it is reset, and gets what it had once more: whole requests, because it
+ * may have forgotten what was done of them. See kernel/blkdev.h for flushes.
  *
  * Concurrency: kernel thread context; nothing here waits but a reset, during
  * which other threads submit to, and take from, a device that stands still.
@@ -20,6 +20,7 @@
 #include "kernel/blkdev.h"
 #include "kernel/dma.h"
 #include "kernel/log.h"
+#include "kernel/patience.h"
 #include "lib/base/barrier.h"
 #include "lib/base/errno.h"
 #include "lib/base/string.h"
@@ -27,7 +28,11 @@
 #define QUEUE          0 /* §5.2.2; one is enough for one CPU */
 #define QUEUE_SIZE_MAX 128
 #define REAP_BATCH     32
-#define RECOVERIES_MAX 8 /* after so many resets the device is not worth another one */
+#define REPEATS_MAX    1 /* of one request: it may be what brings the device down */
+
+/* After so many resets the device is not worth another one, but for each that long ago. */
+#define RECOVERIES_MAX        8
+#define RECOVERY_FORGOTTEN_NS (600 * NSEC_PER_SEC)
 
 /*
  * A part's elements: header, data, status. Tables hold eight pieces of data,
@@ -56,15 +61,22 @@ struct slot {
     uint32_t answer_bytes; /* that the device has to write, the status among them */
 };
 
+/* What the device takes at once. */
+struct limits {
+    uint32_t segments, segment_bytes; /* data elements of a request, and bytes of each */
+    uint32_t block_bytes;
+};
+
 struct virtio_blk {
     struct blkdev blkdev;
     struct virtio_device *device;
     struct virtio_queue queue;
     struct list waiting; /* requests with parts that the device does not have, oldest first */
-    uint32_t segments_max, segment_bytes_max; /* data elements of a part */
-    bool dead;                                /* every request fails */
-    bool recovering;                          /* a reset may sleep: hands off the queue */
-    unsigned recoveries;
+    struct blk_request *repeated; /* goes alone, nothing else is handed over; NULL: there is none */
+    struct limits limits;         /* for a part */
+    bool dead;                    /* every request fails */
+    bool recovering;              /* a reset may sleep: hands off the queue */
+    struct patience patience;     /* with resets */
 
     unsigned n_slots;
     struct slot *slots, *free;
@@ -98,10 +110,13 @@ static bool is_transfer(const struct blk_request *request)
 /* ---- requests on their way back */
 
 /* Back to its client, once no part of it is left with the device or to be handed over. */
-static void finish_if_idle(struct blk_request *request)
+static void finish_if_idle(struct virtio_blk *blk, struct blk_request *request)
 {
-    if (!request->parts && list_empty(&request->link))
-        blk_complete(request, request->status);
+    if (request->parts || !list_empty(&request->link))
+        return;
+    if (request == blk->repeated)
+        blk->repeated = NULL;
+    blk_complete(request, request->status);
 }
 
 /* The first failure counts, and what was not handed over yet never will be. */
@@ -127,7 +142,7 @@ static void end_part(struct virtio_blk *blk, struct slot *slot, int status)
     request->parts--;
     if (status)
         fail(request, status);
-    finish_if_idle(request);
+    finish_if_idle(blk, request);
 }
 
 /*
@@ -182,9 +197,9 @@ static int next_pieces(const struct virtio_blk *blk, const struct blk_request *r
     uint32_t index = request->next_elem, offset = request->next_offset, n = 0;
 
     *bytes = 0;
-    while (index < request->n_elem && n < blk->segments_max) {
+    while (index < request->n_elem && n < blk->limits.segments) {
         const struct blk_elem *from = &request->elem[index];
-        uint32_t most = MIN(from->bytes - offset, blk->segment_bytes_max);
+        uint32_t most = MIN(from->bytes - offset, blk->limits.segment_bytes);
         uint32_t len = (uint32_t)dma_translate((char *)from->memory + offset, most, &elem[n].addr);
 
         if (!len)
@@ -279,18 +294,31 @@ static int hand_over(struct virtio_blk *blk, struct blk_request *request)
     return 1;
 }
 
+/*
+ * Whether the device may get this one now. What is repeated after a reset goes
+ * alone: if that one brings the device down again, no other fails with it.
+ */
+static bool has_its_turn(struct virtio_blk *blk, struct blk_request *request)
+{
+    if (blk->repeated)
+        return request == blk->repeated;
+    if (request->repeats)
+        blk->repeated = request;
+    return true;
+}
+
 /* Hands over what waits, as far as there is room, and tells the device once. */
 static void feed(struct virtio_blk *blk)
 {
     while (blk->free && !list_empty(&blk->waiting)) {
         struct blk_request *request = CONTAINER_OF(blk->waiting.next, struct blk_request, link);
-        int handed = hand_over(blk, request);
+        int handed = has_its_turn(blk, request) ? hand_over(blk, request) : 0;
 
         if (handed == 0)
             break;
         if (handed < 0) {
             fail(request, handed);
-            finish_if_idle(request);
+            finish_if_idle(blk, request);
         } else if (request->next_elem == request->n_elem) {
             list_remove(&request->link);
         }
@@ -299,23 +327,7 @@ static void feed(struct virtio_blk *blk)
         virtq_notify(&blk->queue.ring);
 }
 
-/* ---- a device that lost its way */
-
-static void fail_everything(struct virtio_blk *blk)
-{
-    struct list *link;
-
-    while ((link = list_pop(&blk->waiting))) {
-        struct blk_request *request = CONTAINER_OF(link, struct blk_request, link);
-
-        fail(request, -EIO);
-        finish_if_idle(request);
-    }
-    for (unsigned i = 0; i < blk->n_slots; i++) {
-        if (blk->slots[i].request)
-            end_part(blk, &blk->slots[i], -EIO);
-    }
-}
+/* ---- its configuration */
 
 static int read_capacity(struct virtio_blk *blk)
 {
@@ -331,32 +343,185 @@ static int read_capacity(struct virtio_blk *blk)
     return 0;
 }
 
+/* A field that is there only with its feature; otherwise when it is not, or cannot be read. */
+static uint32_t read_limit(struct virtio_blk *blk, unsigned feature, uint32_t offset,
+                           uint32_t otherwise)
+{
+    le32 value;
+
+    if (!virtio_has(blk->device, feature) ||
+        virtio_config_read(blk->device, offset, &value, sizeof(value)))
+        return otherwise;
+    return value;
+}
+
+/* Limits that leave no way to read a single block are refused before anything is tried. */
+static int check_limits(const struct limits *limits)
+{
+    uint32_t block_bytes = limits->block_bytes;
+
+    if (block_bytes < BLK_SECTOR_BYTES || block_bytes > BLOCK_BYTES_MAX ||
+        (block_bytes & (block_bytes - 1))) {
+        log_error("virtio-blk: a block of %u bytes is nonsense", block_bytes);
+        return -EINVAL;
+    }
+    if ((uint64_t)limits->segments * limits->segment_bytes < block_bytes) {
+        log_error("virtio-blk: %u segments of %u bytes hold no block of %u", limits->segments,
+                  limits->segment_bytes, block_bytes);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 /*
- * Everything under way fails, also where the device does not even answer a
- * reset: whoever waits for it is better off with an error than waiting for ever.
+ * Without SEG_MAX a device is asked for a single segment: some can do no more.
+ * The queue is set up. -EINVAL: nonsense.
+ */
+static int read_limits(struct virtio_blk *blk, struct limits *limits)
+{
+    uint32_t ring_holds = blk->queue.ring.size - (uint32_t)FRAME_ELEMS;
+    uint32_t segments =
+        read_limit(blk, VIRTIO_BLK_F_SEG_MAX, offsetof(struct virtio_blk_config, seg_max), 1);
+    uint32_t segment_bytes =
+        read_limit(blk, VIRTIO_BLK_F_SIZE_MAX, offsetof(struct virtio_blk_config, size_max),
+                   SEGMENT_BYTES_MAX);
+
+    limits->segments = MIN(MIN(MAX(segments, 1), SEGMENTS_MAX), ring_holds);
+    limits->segment_bytes = MIN(segment_bytes, SEGMENT_BYTES_MAX);
+    limits->block_bytes = read_limit(
+        blk, VIRTIO_BLK_F_BLK_SIZE, offsetof(struct virtio_blk_config, blk_size), BLK_SECTOR_BYTES);
+    return check_limits(limits);
+}
+
+/* ---- a device that lost its way */
+
+static void fail_everything(struct virtio_blk *blk)
+{
+    struct list *link;
+
+    while ((link = list_pop(&blk->waiting))) {
+        struct blk_request *request = CONTAINER_OF(link, struct blk_request, link);
+
+        fail(request, -EIO);
+        finish_if_idle(blk, request);
+    }
+    for (unsigned i = 0; i < blk->n_slots; i++) {
+        if (blk->slots[i].request)
+            end_part(blk, &blk->slots[i], -EIO);
+    }
+}
+
+static void give_up(struct virtio_blk *blk, const char *why)
+{
+    blk->dead = true;
+    fail_everything(blk);
+    if (!blk->device->failure) /* else the core has told it */
+        virtio_fail(blk->device, why);
+}
+
+/* What was under way, at its beginning again, and in front of what only waits. */
+static void take_parts_back(struct virtio_blk *blk, struct list *under_way)
+{
+    for (unsigned i = 0; i < blk->n_slots; i++) {
+        struct blk_request *request = blk->slots[i].request;
+
+        if (!request)
+            continue;
+        free_slot(blk, &blk->slots[i]);
+        if (!request->parts) /* seen by another part */
+            continue;
+        list_remove(&request->link); /* it waits with its rest */
+        list_append(under_way, &request->link);
+        blk_rewind(request);
+        request->repeats++;
+    }
+}
+
+/* 0: the device gets the request again; else what it ends with. */
+static int fate_of(const struct blk_request *request)
+{
+    if (request->status) /* a part of it has failed already */
+        return request->status;
+    if (request->repeats > REPEATS_MAX || blk_tells_of_loss(request))
+        return -EIO;
+    return request->operation == BLK_FLUSH && request->repeats ? -EIO : 0;
+}
+
+/* After a reset: repeats what changes nothing by being repeated, fails the rest. */
+static void requeue(struct virtio_blk *blk)
+{
+    struct list all = LIST_INIT(all), *link;
+
+    blk->repeated = NULL;
+    take_parts_back(blk, &all);
+    while ((link = list_pop(&blk->waiting)))
+        list_append(&all, link);
+    if (blkdev_lose_cache(&blk->blkdev))
+        log_error("%s: writes that were not flushed may be lost", blk->blkdev.name);
+    while ((link = list_pop(&all))) {
+        struct blk_request *request = CONTAINER_OF(link, struct blk_request, link);
+        int error = fate_of(request);
+
+        if (error)
+            blk_complete(request, error);
+        else
+            list_append(&blk->waiting, link);
+    }
+}
+
+/* The device as it is after a reset: with other blocks it is not the one that we knew. */
+static int begin_again(struct virtio_blk *blk)
+{
+    struct limits limits;
+    int error = virtio_reinit(blk->device);
+
+    if (!error)
+        error = read_limits(blk, &limits);
+    if (!error && limits.block_bytes != blk->limits.block_bytes)
+        error = -EINVAL;
+    if (!error)
+        error = virtio_start(blk->device);
+    if (error)
+        return error;
+    blk->limits = limits;
+    return read_capacity(blk); /* the reset swallowed what was not looked at yet */
+}
+
+static void drain(struct virtio_blk *blk)
+{
+    void *cookies[REAP_BATCH];
+
+    while (virtq_drain(&blk->queue.ring, cookies, REAP_BATCH) > 0)
+        ; /* the slots know as well */
+}
+
+/*
+ * Where the device does not even answer the reset, everything fails: whoever
+ * waits for it is better off with an error than waiting for ever.
  */
 static void recover(struct virtio_blk *blk, const char *why)
 {
-    void *cookies[REAP_BATCH];
     bool answers;
 
-    log_error("%s: %s: the device is reset", blk->blkdev.name, why);
+    virtio_trouble(blk->device, why);
     blk->recovering = true;
     answers = virtio_reset(blk->device) == 0;
     blk->recovering = false;
-    if (answers) {
-        while (virtq_drain(&blk->queue.ring, cookies, REAP_BATCH) > 0)
-            ; /* the slots know as well */
+    if (blk->dead) /* removed meanwhile: retire() has done the rest */
+        return;
+    if (!answers) {
+        give_up(blk, "the device does not answer a reset, what was lent to it stays lost");
+        return;
     }
-    fail_everything(blk);
-    blk->dead = !answers || ++blk->recoveries > RECOVERIES_MAX || virtio_reinit(blk->device) ||
-                virtio_start(blk->device);
-    if (!answers)
-        log_error("%s: the device does not answer the reset", blk->blkdev.name);
-    else if (blk->dead)
-        virtio_fail(blk->device, "the block device cannot be brought back");
-    else
-        read_capacity(blk); /* the reset swallowed what was not looked at yet */
+    drain(blk);
+    if (!patience_lasts(&blk->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS)) {
+        give_up(blk, "the device was reset too often");
+    } else if (begin_again(blk)) {
+        give_up(blk, "the device did not come back after a reset");
+    } else {
+        log_info("%s: reset and started again", blk->blkdev.name);
+        requeue(blk);
+    }
 }
 
 /* ---- the class's operations */
@@ -367,8 +532,8 @@ static void look_at_config(struct virtio_blk *blk)
         return;
     if (virtio_needs_reset(blk->device))
         recover(blk, "the device asks for a reset");
-    else
-        read_capacity(blk);
+    else if (read_capacity(blk))
+        recover(blk, "the device's capacity cannot be read");
 }
 
 /* false: its queue is not there, not any more or not just now. */
@@ -437,51 +602,6 @@ static const struct blkdev_ops operations = {
 
 /* ---- bringing it up */
 
-/* A field that is there only with its feature; otherwise when it is not, or cannot be read. */
-static uint32_t read_limit(struct virtio_blk *blk, unsigned feature, uint32_t offset,
-                           uint32_t otherwise)
-{
-    le32 value;
-
-    if (!virtio_has(blk->device, feature) ||
-        virtio_config_read(blk->device, offset, &value, sizeof(value)))
-        return otherwise;
-    return value;
-}
-
-/* Without SEG_MAX a device is asked for a single segment: some can do no more. */
-static void read_limits(struct virtio_blk *blk)
-{
-    uint32_t segments =
-        read_limit(blk, VIRTIO_BLK_F_SEG_MAX, offsetof(struct virtio_blk_config, seg_max), 1);
-    uint32_t segment_bytes =
-        read_limit(blk, VIRTIO_BLK_F_SIZE_MAX, offsetof(struct virtio_blk_config, size_max),
-                   SEGMENT_BYTES_MAX);
-
-    blk->segments_max = MIN(MAX(segments, 1), SEGMENTS_MAX);
-    blk->segment_bytes_max = MIN(segment_bytes, SEGMENT_BYTES_MAX);
-    blk->blkdev.block_bytes = read_limit(
-        blk, VIRTIO_BLK_F_BLK_SIZE, offsetof(struct virtio_blk_config, blk_size), BLK_SECTOR_BYTES);
-}
-
-/* Limits that leave no way to read a single block are refused before anything is tried. */
-static int check_limits(const struct virtio_blk *blk)
-{
-    uint32_t block_bytes = blk->blkdev.block_bytes;
-
-    if (block_bytes < BLK_SECTOR_BYTES || block_bytes > BLOCK_BYTES_MAX ||
-        (block_bytes & (block_bytes - 1))) {
-        log_error("virtio-blk: a block of %u bytes is nonsense", block_bytes);
-        return -EINVAL;
-    }
-    if ((uint64_t)blk->segments_max * blk->segment_bytes_max < block_bytes) {
-        log_error("virtio-blk: %u segments of %u bytes hold no block of %u", blk->segments_max,
-                  blk->segment_bytes_max, block_bytes);
-        return -EINVAL;
-    }
-    return 0;
-}
-
 static int make_slots(struct virtio_blk *blk)
 {
     unsigned n = blk->queue.ring.size;
@@ -500,10 +620,8 @@ static int make_slots(struct virtio_blk *blk)
 static int start(struct virtio_blk *blk)
 {
     struct event *event = &blk->blkdev.event;
-    int error;
-
-    read_limits(blk);
-    error = virtio_queue_setup(blk->device, &blk->queue, QUEUE, QUEUE_SIZE_MAX, TABLE_ELEMS, event);
+    int error =
+        virtio_queue_setup(blk->device, &blk->queue, QUEUE, QUEUE_SIZE_MAX, TABLE_ELEMS, event);
 
     if (error)
         return error;
@@ -511,12 +629,12 @@ static int start(struct virtio_blk *blk)
         log_error("virtio-blk: a queue of %u holds no request", blk->queue.ring.size);
         return -EINVAL;
     }
-    blk->segments_max = MIN(blk->segments_max, blk->queue.ring.size - (uint32_t)FRAME_ELEMS);
-    error = check_limits(blk);
+    error = read_limits(blk, &blk->limits);
     if (!error)
         error = make_slots(blk);
     if (error)
         return error;
+    blk->blkdev.block_bytes = blk->limits.block_bytes;
     virtio_config_watch(blk->device, event);
     error = virtio_start(blk->device);
     /* Only from now on the device tells of changes: one between a read and this is not told. */

@@ -72,7 +72,14 @@ int aerostat_disk_get(unsigned index, struct aerostat_disk *disk);
 int aerostat_disk_read(unsigned index, uint64_t sector, void *to, uint32_t bytes);
 int aerostat_disk_write(unsigned index, uint64_t sector, const void *from, uint32_t bytes);
 
-/* Waits until all that was written before is durable. 0; -1: ENODEV, EIO or EOPNOTSUPP. */
+/*
+ * Waits until all that was written before is durable. 0; -1: ENODEV, EIO or EOPNOTSUPP.
+ *
+ * A disk that fails may be brought back: reads and writes that were under way are then
+ * repeated, without a trace. Writes that had come back and were not flushed may be lost:
+ * a flush says so once with EIO, the one under way or else the next. Then write again what
+ * has to be durable, and flush again.
+ */
 int aerostat_disk_flush(unsigned index);
 
 /*

@@ -7,6 +7,7 @@
 #include "tests/host/alloc.h"
 
 int host_allocs_until_failure = -1;
+unsigned host_allocs_live;
 
 bool host_alloc_allowed(void)
 {
@@ -20,10 +21,14 @@ bool host_alloc_allowed(void)
 
 void *kalloc(size_t bytes)
 {
-    return host_alloc_allowed() ? calloc(1, bytes) : NULL;
+    void *object = host_alloc_allowed() ? calloc(1, bytes) : NULL;
+
+    host_allocs_live += object != NULL;
+    return object;
 }
 
 void kfree(void *object)
 {
+    host_allocs_live -= object != NULL;
     free(object);
 }

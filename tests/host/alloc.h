@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Makes allocations of the code under test fail. */
+/* Makes allocations of the code under test fail, and counts those that live. */
 #ifndef TESTS_HOST_ALLOC_H
 #define TESTS_HOST_ALLOC_H
 
@@ -9,5 +9,8 @@
 extern int host_allocs_until_failure;
 
 bool host_alloc_allowed(void);
+
+/* Objects of kalloc() that were not given back. */
+extern unsigned host_allocs_live;
 
 #endif

@@ -12,6 +12,11 @@
 size_t host_dma_run_bytes;
 const void *host_dma_hole;
 bool dma_is_translated;
+unsigned host_dma_live;
+
+#define BLOCKS_MAX 4096
+
+static void *blocks[BLOCKS_MAX]; /* the first host_dma_live of them */
 
 void *dma_alloc(size_t bytes, dma_addr_t *addr)
 {
@@ -21,13 +26,23 @@ void *dma_alloc(size_t bytes, dma_addr_t *addr)
     if (!memory)
         return NULL;
     memset(memory, 0, whole);
+    if (host_dma_live == BLOCKS_MAX)
+        abort();
+    blocks[host_dma_live++] = memory;
     *addr = (uintptr_t)memory;
     return memory;
 }
 
 void dma_free(void *memory, size_t bytes)
 {
+    unsigned i = 0;
+
     (void)bytes;
+    while (i < host_dma_live && blocks[i] != memory)
+        i++;
+    if (i == host_dma_live)
+        abort();
+    blocks[i] = blocks[--host_dma_live];
     free(memory);
 }
 

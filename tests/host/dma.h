@@ -11,4 +11,11 @@ extern size_t host_dma_run_bytes;
 /* dma_translate() knows no memory at this address; NULL: it knows all. */
 extern const void *host_dma_hole;
 
+/*
+ * Blocks of dma_alloc() that were not given back. Those of a device that does not
+ * answer a reset stay for ever: they are remembered here, so that the leak
+ * sanitizer does not count what is lost on purpose.
+ */
+extern unsigned host_dma_live;
+
 #endif

@@ -25,6 +25,7 @@
 #include "tests/host/event.h"
 #include "tests/host/fake_transport.h"
 #include "tests/host/irq.h"
+#include "tests/host/lies.h"
 #include "tests/host/log.h"
 #include "tests/host/proves.h"
 
@@ -34,7 +35,7 @@
 
 static struct fake_transport fake;
 static struct virtio_blk_config config;
-static uint8_t disk[DISK_BYTES];
+static uint8_t disk[DISK_BYTES], disk_at_first[DISK_BYTES];
 static uint8_t memory[DISK_BYTES] __attribute__((aligned(4096)));
 static struct blkdev *dev;
 
@@ -44,6 +45,7 @@ static int status_told;  /* instead of the truth; -1: the truth */
 static bool status_kept; /* the byte is not written at all */
 static int length_told;  /* added to the truth */
 static unsigned served, largest_segments, largest_segment_bytes;
+static uint64_t cursed_sector; /* a request for it makes the device lie; UINT64_MAX: none */
 static const char *violation;
 
 static void violate(const char *what)
@@ -105,6 +107,10 @@ static void serve_one(struct fake_chain *chain)
     assert_int_equal(fake_read(chain, 0, &header, sizeof(header)), sizeof(header));
     bytes = check_request(chain, &header);
     served++;
+    if (cursed_sector - header.sector < bytes / 512) {
+        fake_push(&fake.queues[0].ring, chain, UINT32_MAX);
+        return;
+    }
     if (!violation && header.type == VIRTIO_BLK_T_OUT)
         fake_read(chain, sizeof(header), disk + header.sector * 512, bytes);
     if (!violation && header.type == VIRTIO_BLK_T_IN)
@@ -157,12 +163,12 @@ static void prepare(void)
     status_told = -1;
     length_told = 0;
     served = largest_segments = largest_segment_bytes = 0;
+    cursed_sector = UINT64_MAX;
     violation = NULL;
     host_idle = idle;
     host_dma_run_bytes = 0;
     host_dma_hole = NULL;
-    for (size_t i = 0; i < DISK_BYTES; i++)
-        disk[i] = (uint8_t)(i * 7 + i / 512);
+    memcpy(disk, disk_at_first, sizeof(disk));
     memset(memory, 0, sizeof(memory));
 }
 
@@ -196,6 +202,14 @@ static int teardown(void **state)
     fake_transport_check(&fake);
     virtio_remove(&fake.device);
     assert_null(blkdev_next(NULL));
+    return 0;
+}
+
+static int fill_disk(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < DISK_BYTES; i++)
+        disk_at_first[i] = (uint8_t)(i * 7 + i / 512);
     return 0;
 }
 
@@ -266,7 +280,7 @@ static void the_whole_disk_is_read_and_its_last_sector(void **state)
 
 static void what_is_written_is_on_the_disk(void **state)
 {
-    PROVES("BLK-INIT-01", "BLK-INIT-03", "BLK-OP-04", "BLK-OP-05");
+    PROVES("BLK-INIT-01", "BLK-INIT-03", "BLK-OP-04", "BLK-OP-05", "BLK-OP-06");
     (void)state;
     start();
     memset(memory, 0xa5, 4096);
@@ -749,20 +763,21 @@ static void the_first_failing_part_stops_the_rest(void **state)
     assert_int_equal(served, 1);
 }
 
-static void a_device_that_lies_is_reset_and_works_again(void **state)
+static void a_device_that_lies_is_reset_and_does_again_what_it_had(void **state)
 {
+    PROVES("CORE-CLEAN-02");
     (void)state;
     start();
     hold = true;
     prepare_reads(200, 512);
     blk_submit(&client, pointers, 200);
     fake_lie_used(&fake.queues[0].ring, 5000, 1, 1);
-    assert_int_equal(collect_all(200, -EIO), 200);
+    assert_int_equal(collect_all(200, 0), 200);
     assert_int_equal(fake.resets, 2);
-    hold = false;
-    assert_int_equal(blkdev_read(dev, 7, memory, 512), 0);
-    assert_memory_equal(memory, disk + 7 * 512, 512);
-    assert_non_null(strstr(host_log_text(), "reset"));
+    assert_memory_equal(memory, disk, 200 * 512);
+    assert_non_null(strstr(host_log_text(), "the device used an id beyond the ring"));
+    assert_string_equal(fake.device.last_trouble, "the device used an id beyond the ring");
+    assert_int_equal(fake.device.recoveries, 1);
 }
 
 static void a_length_beyond_what_was_lent_is_a_lie(void **state)
@@ -772,7 +787,7 @@ static void a_length_beyond_what_was_lent_is_a_lie(void **state)
     length_told = 1;
     assert_int_equal(blkdev_read(dev, 0, memory, 512), -EIO);
     length_told = 0;
-    assert_int_equal(fake.resets, 2);
+    assert_int_equal(fake.resets, 3); /* it was asked twice */
     assert_int_equal(blkdev_read(dev, 0, memory, 512), 0);
 }
 
@@ -813,9 +828,9 @@ static void a_device_that_asks_for_a_reset_gets_it(void **state)
     prepare_reads(10, 512);
     blk_submit(&client, pointers, 10);
     fake_transport_ask_for_reset(&fake);
-    assert_int_equal(collect_all(10, -EIO), 10);
-    hold = false;
-    assert_int_equal(blkdev_read(dev, 0, memory, 512), 0);
+    assert_int_equal(collect_all(10, 0), 10);
+    assert_memory_equal(memory, disk, 10 * 512);
+    assert_int_equal(fake.device.recoveries, 1);
 }
 
 static struct timer while_it_sleeps;
@@ -846,12 +861,11 @@ static void another_thread_does_not_disturb_a_slow_reset(void **state)
     timer_init(&while_it_sleeps, another_submits);
     timer_start(&while_it_sleeps, host_clock_ns + 1);
     fake_lie_used(&fake.queues[0].ring, 5000, 1, 1);
-    assert_int_equal(collect_all(1, -EIO), 1);
+    assert_int_equal(collect_all(1, 0), 1);
     assert_int_equal(blk_wait(&other_client, &theirs, 1), 1);
-    assert_int_equal(theirs->status, -EIO);
+    assert_int_equal(theirs->status, 0);
     assert_int_equal(fake.resets, 2);
-    hold = false;
-    assert_int_equal(blkdev_read(dev, 0, memory, 512), 0);
+    assert_memory_equal(memory, disk, 1024);
 }
 
 static void a_change_that_a_reset_swallows_is_not_lost(void **state)
@@ -866,6 +880,553 @@ static void a_change_that_a_reset_swallows_is_not_lost(void **state)
     blkdev_update(dev);
     assert_int_equal(fake.resets, 2);
     assert_int_equal(dev->sectors, SECTORS);
+}
+
+/* ---- what a reset cuts off */
+
+#define MIXED       25          /* reads and writes in turn, and an identification */
+#define MIXED_BYTES (20 * 1024) /* of each, in a few parts: its memory begins at an odd place */
+#define MIXED_ROOM  (24 * 1024) /* in memory */
+#define MIXED_AT(i) ((i) * (MIXED_BYTES / 512)) /* its first sector */
+
+static uint8_t expected[DISK_BYTES];
+
+static uint8_t *memory_of_mixed(unsigned i)
+{
+    return memory + i * MIXED_ROOM + 100;
+}
+
+/* The device takes two pieces of 4 KiB at once, and has a small queue. */
+static void cut_into_parts(bool packed, bool event_idx, bool indirect)
+{
+    config.seg_max = 2;
+    host_dma_run_bytes = 4096;
+    fake.queues[0].size_max = 16;
+    if (packed)
+        fake_offer(&fake, VIRTIO_F_RING_PACKED);
+    if (!event_idx)
+        fake_withdraw(&fake, VIRTIO_F_EVENT_IDX);
+    if (!indirect)
+        fake_withdraw(&fake, VIRTIO_F_INDIRECT_DESC);
+}
+
+static void submit_mixed(void)
+{
+    blk_client_init(&client, dev);
+    memcpy(expected, disk_at_first, sizeof(expected));
+    for (unsigned i = 0; i < MIXED; i++) {
+        bool writes = i & 1, identifies = i == MIXED - 1;
+
+        elems[i] = (struct blk_elem){ memory_of_mixed(i), identifies ? 20 : MIXED_BYTES };
+        requests[i] = (struct blk_request){ .operation = identifies ? BLK_IDENTIFY
+                                                         : writes   ? BLK_WRITE
+                                                                    : BLK_READ,
+                                            .n_elem = 1,
+                                            .elem = &elems[i],
+                                            .sector = identifies ? 0 : MIXED_AT(i),
+                                            .cookie = &requests[i] };
+        pointers[i] = &requests[i];
+        if (!writes)
+            continue;
+        memset(memory_of_mixed(i), (int)(0x80 + i), MIXED_BYTES);
+        memset(expected + MIXED_AT(i) * 512, (int)(0x80 + i), MIXED_BYTES);
+    }
+    assert_int_equal(blk_submit(&client, pointers, MIXED), MIXED);
+}
+
+/* Every byte, on both sides, is as if nothing had happened. */
+static void assert_mixed_is_done(void)
+{
+    assert_int_equal(collect_all(MIXED, 0), MIXED);
+    assert_memory_equal(disk, expected, sizeof(disk));
+    for (unsigned i = 0; i < MIXED - 1; i += 2) {
+        const uint8_t *at = memory_of_mixed(i);
+
+        assert_memory_equal(at, disk_at_first + MIXED_AT(i) * 512, MIXED_BYTES);
+        assert_int_equal(at[-1], 0);
+        assert_int_equal(at[MIXED_BYTES], 0);
+    }
+    assert_memory_equal(memory_of_mixed(MIXED - 1), "serial-0123456789ab", 20);
+}
+
+static void serve_some(unsigned n)
+{
+    struct fake_chain *chain;
+
+    while (n && (chain = fake_pop(&fake.queues[0].ring))) {
+        serve_one(chain);
+        dev->ops->poll(dev);
+        n--;
+    }
+    assert_int_equal(n, 0);
+}
+
+static void after_a_reset_every_byte_is_as_if_nothing_had_happened(void **state)
+{
+    PROVES("CORE-STAT-04", "CORE-CLEAN-02");
+    (void)state;
+    for (unsigned done_before = 0; done_before < 40; done_before++) {
+        prepare();
+        cut_into_parts(done_before & 1, true, done_before & 2);
+        start();
+        hold = true;
+        submit_mixed();
+        serve_some(done_before);
+        fake_transport_ask_for_reset(&fake);
+        assert_mixed_is_done();
+        assert_int_equal(fake.device.recoveries, 1);
+        host_assert_queues_idle(&fake);
+        if (done_before < 39)
+            assert_int_equal(teardown(NULL), 0);
+    }
+}
+
+static void a_part_that_failed_before_the_reset_fails_its_request(void **state)
+{
+    (void)state;
+    cut_into_parts(false, true, true);
+    start();
+    hold = true;
+    submit_mixed();
+    status_told = VIRTIO_BLK_S_IOERR;
+    serve_some(1); /* the first part of the first request, whose others are under way */
+    status_told = -1;
+    cursed_sector = 0; /* nobody asks for it again */
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(collect_all(MIXED, 0), MIXED - 1);
+    assert_int_equal(requests[0].status, -EIO);
+    assert_int_equal(fake.device.recoveries, 1);
+    assert_memory_equal(disk, expected, sizeof(disk));
+}
+
+static void a_request_that_brings_the_device_down_fails_alone(void **state)
+{
+    (void)state;
+    cut_into_parts(false, true, true);
+    start();
+    hold = true;
+    submit_mixed();
+    cursed_sector = MIXED_AT(3) + 16; /* inside the fourth one */
+    assert_int_equal(collect_all(MIXED, 0), MIXED - 1);
+    assert_int_equal(requests[3].status, -EIO);
+    assert_int_equal(fake.device.recoveries, 2);
+    assert_null(fake.device.failure);
+    assert_int_equal(blkdev_read(dev, 0, memory, 512), 0);
+}
+
+static void a_flush_under_way_fails_and_that_tells_of_the_loss(void **state)
+{
+    struct blk_request flush = { .operation = BLK_FLUSH }, *submitted = &flush;
+
+    (void)state;
+    start();
+    assert_int_equal(blkdev_write(dev, 0, memory, 512), 0);
+    hold = true;
+    blk_client_init(&client, dev);
+    assert_int_equal(blk_submit(&client, &submitted, 1), 1);
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(blk_wait(&client, done, 1), 1);
+    assert_int_equal(flush.status, -EIO);
+    hold = false;
+    assert_int_equal(blkdev_flush(dev), 0);
+    assert_non_null(strstr(host_log_text(), "may be lost"));
+}
+
+static void writes_lost_with_the_cache_fail_the_next_flush_once(void **state)
+{
+    (void)state;
+    start();
+    assert_int_equal(blkdev_write(dev, 0, memory, 512), 0);
+    assert_int_equal(blkdev_flush(dev), 0);
+    assert_int_equal(blkdev_write(dev, 8, memory, 512), 0);
+    fake_transport_ask_for_reset(&fake);
+    served = 0;
+    assert_int_equal(blkdev_write(dev, 16, memory, 512), 0);
+    assert_int_equal(blkdev_flush(dev), -EIO);
+    assert_int_equal(served, 1); /* the device was not asked to vouch for it */
+    assert_int_equal(blkdev_flush(dev), 0);
+    assert_int_equal(blkdev_flush(dev), 0);
+    assert_int_equal(served, 3);
+    assert_int_equal(dev->counters.errors, 1);
+}
+
+static void without_unflushed_writes_a_reset_loses_nothing(void **state)
+{
+    (void)state;
+    start();
+    assert_int_equal(blkdev_write(dev, 0, memory, 512), 0);
+    assert_int_equal(blkdev_flush(dev), 0);
+    assert_int_equal(blkdev_read(dev, 0, memory, 512), 0);
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(blkdev_read(dev, 0, memory, 512), 0);
+    assert_int_equal(fake.device.recoveries, 1);
+    assert_int_equal(blkdev_flush(dev), 0);
+    assert_null(strstr(host_log_text(), "may be lost"));
+}
+
+static void without_a_write_cache_a_reset_loses_nothing(void **state)
+{
+    (void)state;
+    fake_withdraw(&fake, VIRTIO_BLK_F_FLUSH);
+    start();
+    assert_int_equal(blkdev_write(dev, 0, memory, 512), 0);
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(blkdev_flush(dev), 0);
+    assert_int_equal(fake.device.recoveries, 1);
+}
+
+/* It would vouch for a write that came back before it, and that the reset may have lost. */
+static void a_flush_that_waited_through_the_reset_fails_too(void **state)
+{
+    struct blk_request flush = { .operation = BLK_FLUSH }, *last = &flush;
+
+    (void)state;
+    cut_into_parts(false, true, false);
+    start();
+    assert_int_equal(blkdev_write(dev, 1900, memory, 512), 0);
+    hold = true;
+    submit_mixed();
+    assert_int_equal(blk_submit(&client, &last, 1), 1); /* behind more than the queue holds */
+    serve_some(10);                                     /* the first write is done meanwhile */
+    assert_int_equal(dev->written, 2);
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(blk_wait(&client, done, 1), 1);
+    while (flush.client->in_flight)
+        blk_wait(&client, done, MANY);
+    assert_int_equal(flush.status, -EIO);
+    for (unsigned i = 0; i < MIXED; i++)
+        assert_int_equal(requests[i].status, 0);
+}
+
+/* ... which leaves a write to tell of that came back after the flush was submitted. */
+static void a_loss_that_no_failed_flush_could_tell_of_is_told_by_the_next(void **state)
+{
+    struct blk_request flush = { .operation = BLK_FLUSH }, *submitted[2];
+    struct fake_chain *held;
+
+    (void)state;
+    start();
+    hold = true;
+    prepare_reads(1, 512);
+    requests[0].operation = BLK_WRITE;
+    submitted[0] = &flush;
+    submitted[1] = &requests[0];
+    assert_int_equal(blk_submit(&client, submitted, 2), 2);
+    held = fake_pop(&fake.queues[0].ring);
+    assert_non_null(held);
+    serve_one(fake_pop(&fake.queues[0].ring));
+    assert_int_equal(blk_wait(&client, done, 1), 1);
+    assert_ptr_equal(done[0], &requests[0]);
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(blk_wait(&client, done, 1), 1);
+    assert_int_equal(flush.status, -EIO);
+    hold = false;
+    assert_int_equal(blkdev_flush(dev), -EIO);
+    assert_int_equal(blkdev_flush(dev), 0);
+}
+
+static void a_device_that_needs_a_reset_now_and_then_is_never_given_up(void **state)
+{
+    (void)state;
+    start();
+    for (unsigned i = 0; i < 100; i++) {
+        host_clock_ns += 601 * NSEC_PER_SEC;
+        fake_transport_ask_for_reset(&fake);
+        assert_int_equal(blkdev_read(dev, i, memory, 512), 0);
+        assert_int_equal(fake.device.recoveries, i + 1);
+    }
+    for (unsigned i = 0; i < 7; i++) {
+        fake_transport_ask_for_reset(&fake);
+        assert_int_equal(blkdev_read(dev, i, memory, 512), 0);
+    }
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(blkdev_read(dev, 0, memory, 512), -EIO);
+    assert_string_equal(fake.device.failure, "the device was reset too often");
+}
+
+static void remove_it(struct timer *timer)
+{
+    (void)timer;
+    virtio_remove(&fake.device);
+}
+
+static void a_device_removed_while_it_is_reset_lets_go(void **state)
+{
+    (void)state;
+    start();
+    hold = true;
+    prepare_reads(10, 512);
+    blk_submit(&client, pointers, 10);
+    fake.reset_polls = 100;
+    timer_init(&while_it_sleeps, remove_it);
+    timer_start(&while_it_sleeps, host_clock_ns + 1);
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(collect_all(10, -EIO), 10);
+    prepare();
+    start();
+}
+
+/* It may still look at, and write to, all that it was lent. */
+static void nothing_that_a_stuck_device_holds_is_touched(void **state)
+{
+    PROVES("CORE-CLEAN-01");
+    static uint8_t ring[QUEUE_SIZE * 16], headers[QUEUE_SIZE][16];
+    struct fake_queue *queue = &fake.queues[0].ring;
+    const struct fake_chain *chain;
+    unsigned n = 0;
+
+    (void)state;
+    start();
+    hold = true;
+    submit_mixed();
+    while (fake_pop(queue))
+        ;
+    memcpy(ring, queue->desc, sizeof(ring));
+    for (chain = queue->held; chain; chain = chain->next)
+        memcpy(headers[n++], chain->pieces[0].start, 16);
+    fake.reset_never_ends = true;
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(collect_all(MIXED, -EIO), MIXED);
+    assert_int_equal(blkdev_read(dev, 0, memory, 512), -EIO);
+    virtio_remove(&fake.device);
+    assert_memory_equal(ring, queue->desc, sizeof(ring));
+    n = 0;
+    for (chain = queue->held; chain; chain = chain->next)
+        assert_memory_equal(headers[n++], chain->pieces[0].start, 16);
+    assert_int_equal(n, MIXED);
+    host_take_away(&fake);
+    prepare();
+    start();
+}
+
+static void a_device_that_was_given_up_is_reset_before_it_is_brought_up_again(void **state)
+{
+    unsigned n;
+
+    PROVES("CORE-STAT-03");
+    (void)state;
+    start();
+    fake.queues[0].size_max = 0;
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(blkdev_read(dev, 0, memory, 512), -EIO);
+    assert_true(fake.status & VIRTIO_CONFIG_S_FAILED);
+    virtio_remove(&fake.device);
+    fake.queues[0].size_max = QUEUE_SIZE;
+    fake.device.failure = NULL;
+    n = fake.n_statuses;
+    fake.status |= VIRTIO_CONFIG_S_FAILED; /* as if the one who removed it had not reset it */
+    start();
+    assert_int_equal(fake.statuses[n], 0);
+    assert_int_equal(fake.statuses[n + 1], VIRTIO_CONFIG_S_ACKNOWLEDGE);
+    assert_int_equal(blkdev_read(dev, 0, memory, 512), 0);
+}
+
+/* ---- nonsense after a reset */
+
+static void reset_into(const struct virtio_blk_config *changed)
+{
+    hold = true;
+    prepare_reads(40, 512);
+    assert_int_equal(blk_submit(&client, pointers, 40), 40);
+    config = *changed;
+    memcpy(fake.config, &config, sizeof(config));
+    hold = false;
+    fake_transport_ask_for_reset(&fake);
+}
+
+static void a_disk_that_is_smaller_after_a_reset_is_not_read_beyond_its_end(void **state)
+{
+    PROVES("BLK-OP-01", "BLK-OP-02");
+    static const uint64_t sizes[] = { 0, 1, 39 };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct virtio_blk_config smaller;
+
+        start();
+        smaller = config;
+        smaller.capacity = sizes[i];
+        reset_into(&smaller);
+        assert_int_equal(collect_all(40, 0), sizes[i]);
+        assert_int_equal(dev->sectors, sizes[i]);
+        assert_int_equal(blkdev_read(dev, sizes[i], memory, 512), -EINVAL);
+        assert_int_equal(teardown(NULL), 0);
+        prepare();
+    }
+    start();
+}
+
+static void a_disk_with_other_blocks_after_a_reset_is_given_up(void **state)
+{
+    static const uint32_t sizes[] = { 0, 1, 511, 1024, 4096, UINT32_MAX };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct virtio_blk_config other;
+
+        start();
+        other = config;
+        other.blk_size = sizes[i];
+        reset_into(&other);
+        assert_int_equal(collect_all(40, -EIO), 40);
+        assert_int_equal(dev->block_bytes, 512); /* nobody divides by 0 */
+        assert_int_equal(blkdev_read(dev, 0, memory, 512), -EIO);
+        assert_string_equal(fake.device.failure, "the device did not come back after a reset");
+        assert_int_equal(teardown(NULL), 0);
+        prepare();
+    }
+    start();
+}
+
+static void a_disk_that_takes_less_at_once_after_a_reset_gets_less(void **state)
+{
+    struct virtio_blk_config weaker;
+
+    (void)state;
+    host_dma_run_bytes = 4096;
+    start();
+    weaker = config;
+    weaker.seg_max = 1;
+    reset_into(&weaker);
+    assert_int_equal(collect_all(40, 0), 40);
+    largest_segments = 0;
+    assert_int_equal(blkdev_read(dev, 0, memory, 65536), 0);
+    assert_int_equal(largest_segments, 1);
+}
+
+static void a_capacity_that_never_settles_costs_the_device_a_reset(void **state)
+{
+    PROVES("CORE-CFG-02");
+    (void)state;
+    start();
+    fake.never_settles = true;
+    fake_transport_config_changed(&fake);
+    assert_int_equal(blkdev_read(dev, 0, memory, 512), -EIO);
+    assert_string_equal(fake.device.last_trouble, "the device's capacity cannot be read");
+    assert_string_equal(fake.device.failure, "the device did not come back after a reset");
+    assert_int_equal(fake.resets, 2);
+    fake.never_settles = false;
+}
+
+/* ---- each lie, with each aftermath */
+
+static const struct lie *told;
+static const struct aftermath *followed;
+
+/* Where a case ended early, its name is what one wants to know. */
+static int name_the_case(void **state)
+{
+    (void)state;
+    if (told)
+        print_message("in the case: \"%s\", then it \"%s\"\n", told->name, followed->name);
+    told = NULL;
+    return 0;
+}
+
+static void serve_honestly(struct fake_transport *transport, unsigned queue,
+                           struct fake_chain *chain)
+{
+    (void)transport;
+    (void)queue;
+    serve_one(chain);
+}
+
+/* All of its slots come and go. */
+static void assert_works(void)
+{
+    assert_mixed_is_done();
+    assert_null(fake.device.failure);
+    assert_int_equal(fake.device.recoveries, 1);
+    hold = true;
+    prepare_reads(300, 512);
+    assert_int_equal(blk_submit(&client, pointers, 300), 300);
+    assert_int_equal(collect_all(300, 0), 300);
+    host_assert_queues_idle(&fake);
+}
+
+static void assert_is_dead(void)
+{
+    unsigned resets;
+    unsigned well = collect_all(MIXED, 0);
+
+    for (unsigned i = 0; i < MIXED; i++)
+        assert_true(requests[i].status == 0 || requests[i].status == -EIO);
+    assert_true(well < MIXED);
+    assert_non_null(fake.device.failure);
+    assert_non_null(strstr(host_log_text(), fake.device.failure));
+    assert_in_range(fake.device.recoveries, 1, 9);
+    resets = fake.resets;
+    assert_int_equal(blkdev_read(dev, 0, memory, 512), -EIO);
+    assert_int_equal(blkdev_flush(dev), -EIO);
+    assert_false(dev->ops->arm(dev));
+    assert_int_equal(fake.resets, resets);
+}
+
+static void assert_nothing_left(struct host_left before)
+{
+    assert_null(blkdev_next(NULL));
+    if (followed->stuck) { /* what was lent stays lent: rings and headers, and our book of them */
+        before.dma_blocks += 2;
+        before.allocations++;
+    }
+    host_assert_nothing_left(before, 1); /* the struct, with which clients may come back */
+}
+
+static void run_case(bool packed, bool event_idx, bool indirect)
+{
+    struct host_left before = host_left();
+
+    prepare();
+    cut_into_parts(packed, event_idx, indirect);
+    start();
+    hold = true;
+    submit_mixed();
+    serve_some(3);
+    host_honest = serve_honestly;
+    host_arrange(&fake, followed, told, 0);
+    host_tell(&fake, told, 0);
+    if (followed->lies_again)
+        host_idle = NULL;
+    else
+        hold = false;
+    if (followed->survives)
+        assert_works();
+    else
+        assert_is_dead();
+    assert_non_null(fake.device.last_trouble);
+    assert_non_null(strstr(host_log_text(), fake.device.last_trouble));
+    assert_null(violation);
+    fake_transport_check(&fake);
+    virtio_remove(&fake.device);
+    host_take_away(&fake);
+    assert_nothing_left(before);
+}
+
+static void run_all_cases(bool packed, bool event_idx)
+{
+    for (unsigned i = 0; i < host_n_lies * host_n_aftermaths * 2; i++) {
+        told = &host_lies[i / 2 % host_n_lies];
+        followed = &host_aftermaths[i / 2 / host_n_lies];
+        if (host_lie_fits(told, packed))
+            run_case(packed, event_idx, i & 1);
+    }
+    told = NULL;
+}
+
+static void every_lie_on_a_split_ring_costs_at_most_an_error(void **state)
+{
+    PROVES("CORE-STAT-04", "CORE-CLEAN-02");
+    (void)state;
+    run_all_cases(false, true);
+    run_all_cases(false, false);
+}
+
+static void every_lie_on_a_packed_ring_costs_at_most_an_error(void **state)
+{
+    PROVES("CORE-STAT-04", "CORE-CLEAN-02");
+    (void)state;
+    run_all_cases(true, true);
+    run_all_cases(true, false);
 }
 
 static void memory_that_is_none_fails_its_request_only(void **state)
@@ -929,7 +1490,7 @@ static void a_grown_disk_is_noticed_without_a_request(void **state)
 
 static void a_shrunk_disk_is_not_read_beyond_its_end(void **state)
 {
-    PROVES("BLK-OP-02");
+    PROVES("BLK-OP-02", "BLK-OP-01");
     (void)state;
     fake.queues[0].size_max = 4;
     fake_withdraw(&fake, VIRTIO_F_INDIRECT_DESC);
@@ -1000,7 +1561,8 @@ static void disks_are_named_in_order(void **state)
         blkdev_unregister(&many[i]);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASES(name) cmocka_unit_test_setup_teardown(name, NULL, name_the_case)
 
 int main(void)
 {
@@ -1040,13 +1602,30 @@ int main(void)
         TEST(a_status_never_written_is_an_error),
         TEST(a_success_with_too_few_bytes_is_an_error),
         TEST(the_first_failing_part_stops_the_rest),
-        TEST(a_device_that_lies_is_reset_and_works_again),
+        TEST(a_device_that_lies_is_reset_and_does_again_what_it_had),
         TEST(a_length_beyond_what_was_lent_is_a_lie),
         TEST(a_device_that_lies_for_ever_is_given_up),
         TEST(a_device_that_does_not_reset_fails_its_requests),
         TEST(a_device_that_asks_for_a_reset_gets_it),
         TEST(another_thread_does_not_disturb_a_slow_reset),
         TEST(a_change_that_a_reset_swallows_is_not_lost),
+        TEST(after_a_reset_every_byte_is_as_if_nothing_had_happened),
+        TEST(a_part_that_failed_before_the_reset_fails_its_request),
+        TEST(a_request_that_brings_the_device_down_fails_alone),
+        TEST(a_flush_under_way_fails_and_that_tells_of_the_loss),
+        TEST(writes_lost_with_the_cache_fail_the_next_flush_once),
+        TEST(without_unflushed_writes_a_reset_loses_nothing),
+        TEST(without_a_write_cache_a_reset_loses_nothing),
+        TEST(a_flush_that_waited_through_the_reset_fails_too),
+        TEST(a_loss_that_no_failed_flush_could_tell_of_is_told_by_the_next),
+        TEST(a_device_that_needs_a_reset_now_and_then_is_never_given_up),
+        TEST(a_device_removed_while_it_is_reset_lets_go),
+        TEST(nothing_that_a_stuck_device_holds_is_touched),
+        TEST(a_device_that_was_given_up_is_reset_before_it_is_brought_up_again),
+        TEST(a_disk_that_is_smaller_after_a_reset_is_not_read_beyond_its_end),
+        TEST(a_disk_with_other_blocks_after_a_reset_is_given_up),
+        TEST(a_disk_that_takes_less_at_once_after_a_reset_gets_less),
+        TEST(a_capacity_that_never_settles_costs_the_device_a_reset),
         TEST(memory_that_is_none_fails_its_request_only),
         TEST(a_grown_disk_is_noticed),
         TEST(a_disk_that_grows_while_it_is_brought_up_is_seen_as_it_is),
@@ -1055,7 +1634,9 @@ int main(void)
         TEST(a_removed_device_gives_everything_back),
         TEST(a_device_removed_under_one_who_waits_lets_it_go),
         TEST(disks_are_named_in_order),
+        CASES(every_lie_on_a_split_ring_costs_at_most_an_error),
+        CASES(every_lie_on_a_packed_ring_costs_at_most_an_error),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, fill_disk, NULL);
 }

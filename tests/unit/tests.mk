@@ -72,7 +72,7 @@ random_SRCS := lib/base/blake2s.c lib/base/chacha20.c tests/host/log.c
 
 UNIT_TESTS += virtio_blk
 virtio_blk_SRCS := drivers/virtio/blk.c kernel/blkdev.c drivers/virtio/device.c drivers/virtio/virtq.c \
-                   lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c event.c irq.c dma.c \
+                   lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c \
                    alloc.c clock.c cmdline.c log.c panic.c)
 
 UNIT_TESTS += pci
