@@ -21,6 +21,7 @@
 #include "kernel/log.h"
 #include "kernel/netdev.h"
 #include "kernel/panic.h"
+#include "kernel/patience.h"
 #include "kernel/random.h"
 #include "lib/base/errno.h"
 #include "lib/base/format.h"
@@ -35,10 +36,13 @@
 #define MTU_MAX        65500 /* keeps a frame with its headers below 64 KiB */
 #define FRAME_BYTES(m) ((uint32_t)(m) + NETDEV_ETHERNET_HEADER + NETDEV_VLAN_TAG)
 
-#define RX_BATCH       32
-#define TX_BATCH       16
-#define TX_ELEMS       64 /* pieces in one batch */
-#define RECOVERIES_MAX 8  /* after so many resets the device is not worth another one */
+#define RX_BATCH 32
+#define TX_BATCH 16
+#define TX_ELEMS 64 /* pieces in one batch */
+
+/* After so many resets the device is not worth another one, but for each that long ago. */
+#define RECOVERIES_MAX        8
+#define RECOVERY_FORGOTTEN_NS (600 * NSEC_PER_SEC)
 
 /* A frame under way. Its header lies in the header table at the same index, unless in front of it.
  */
@@ -55,7 +59,7 @@ struct virtio_net {
     bool lost; /* the device has lied: to be reset by the next receive() */
     bool dead; /* given up */
     bool tx_armed;
-    unsigned recoveries;
+    struct patience patience;   /* with resets */
     uint16_t frame_buffers_max; /* that the largest frame may span */
 
     struct tx_slot *slots, *free; /* tx.size of them */
@@ -77,6 +81,9 @@ static const struct virtio_feature features[] = {
     VIRTIO_FEATURE(VIRTIO_NET_F_STATUS), VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF),
 };
 
+/* Devices that failed while they were brought up: the core still had their queues. */
+static struct list failed = LIST_INIT(failed);
+
 static struct virtio_net *net_of(struct netdev *netdev)
 {
     return CONTAINER_OF(netdev, struct virtio_net, netdev);
@@ -94,7 +101,7 @@ static void lose(struct virtio_net *net, const char *why)
     if (net->lost || net->dead)
         return;
     net->lost = true;
-    log_error("%s: %s, the device will be reset", net->netdev.name, why);
+    virtio_trouble(net->dev, why);
     event_signal(&netdev_event);
 }
 
@@ -460,11 +467,15 @@ static void read_link(struct virtio_net *net)
 {
     bool up = true;
     le16 status;
+    int error = -ENOENT;
 
-    if (virtio_has(net->dev, VIRTIO_NET_F_STATUS) &&
-        virtio_config_read(net->dev, offsetof(struct virtio_net_config, status), &status,
-                           sizeof(status)) == 0)
+    if (virtio_has(net->dev, VIRTIO_NET_F_STATUS))
+        error = virtio_config_read(net->dev, offsetof(struct virtio_net_config, status), &status,
+                                   sizeof(status));
+    if (error == 0)
         up = status & VIRTIO_NET_S_LINK_UP;
+    else if (error == -EIO)
+        lose(net, "the device's status does not settle");
     if (up != net->netdev.link_up)
         log_info("%s: link %s", net->netdev.name, up ? "up" : "down");
     net->netdev.link_up = up;
@@ -474,7 +485,8 @@ static void give_up(struct virtio_net *net, const char *why)
 {
     net->dead = true;
     net->netdev.link_up = false;
-    virtio_fail(net->dev, why);
+    if (!net->dev->failure) /* else the core has told it */
+        virtio_fail(net->dev, why);
 }
 
 /* Takes everything back that was lent: receive buffers for the next life, frames for reap(). */
@@ -501,25 +513,29 @@ static void take_back(struct virtio_net *net)
 /* The device has lied or asks for it: reset, and start again with the same buffers. */
 static void recover(struct virtio_net *net)
 {
-    if (virtio_reset(net->dev) < 0) {
-        give_up(net, "it does not answer a reset; what was lent to it is lost");
+    bool answers = virtio_reset(net->dev) == 0;
+
+    if (net->dead) /* removed meanwhile: virtio_net_remove() has done the rest */
+        return;
+    if (!answers) {
+        give_up(net, "the device does not answer a reset, what was lent to it stays lost");
         return;
     }
     take_back(net);
     net->tx_armed = false;
-    if (++net->recoveries > RECOVERIES_MAX) {
-        give_up(net, "it was reset too often");
+    if (!patience_lasts(&net->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS)) {
+        give_up(net, "the device was reset too often");
         return;
     }
     if (virtio_reinit(net->dev) < 0 || virtio_start(net->dev) < 0) {
-        give_up(net, "it did not come back after a reset");
+        give_up(net, "the device did not come back after a reset");
         return;
     }
     net->lost = false;
     lend_stash(net);
     publish(&net->rx);
-    read_link(net);
     log_info("%s: reset and started again", net->netdev.name);
+    read_link(net);
 }
 
 /* ---- more of in */
@@ -536,7 +552,7 @@ static int virtio_net_receive(struct netdev *netdev, struct net_received *batch,
     if (virtio_config_changed(net->dev)) {
         read_link(net);
         if (virtio_needs_reset(net->dev))
-            lose(net, "it asks for a reset");
+            lose(net, "the device asks for a reset");
     }
     if (net->lost)
         recover(net);
@@ -662,22 +678,39 @@ static int start(struct virtio_net *net)
     return virtio_start(dev);
 }
 
+static void free_headers(struct virtio_net *net)
+{
+    if (net->headers)
+        dma_free(net->headers, net->tx.size * sizeof(*net->headers));
+    net->headers = NULL;
+}
+
 /* All but the struct itself: the core takes its queues back from it when probe() has failed. */
 static void release(struct virtio_net *net)
 {
-    virtio_reset(net->dev);
-    if (net->headers)
-        dma_free(net->headers, net->tx.size * sizeof(*net->headers));
+    if (virtio_reset(net->dev) == 0)
+        free_headers(net);
     kfree(net->slots);
     kfree(net->stash);
+    list_append(&failed, &net->netdev.link);
+}
+
+static void free_failed(void)
+{
+    struct list *link;
+
+    while ((link = list_pop(&failed)))
+        kfree(CONTAINER_OF(link, struct virtio_net, netdev.link));
 }
 
 static int virtio_net_probe(struct virtio_device *dev)
 {
-    struct virtio_net *net = kalloc(sizeof(*net));
+    struct virtio_net *net;
     struct text bus;
     int error;
 
+    free_failed();
+    net = kalloc(sizeof(*net));
     if (!net)
         return -ENOMEM;
     net->dev = dev;
@@ -711,10 +744,12 @@ static void virtio_net_remove(struct virtio_device *dev)
 {
     struct virtio_net *net = dev->driver_state;
 
-    if (virtio_reset(dev) == 0)
-        take_back(net);
-    net->dead = true;
+    net->dead = true; /* before the reset, during which others run */
     net->netdev.link_up = false;
+    if (virtio_reset(dev) == 0) {
+        take_back(net);
+        free_headers(net);
+    }
     event_signal(&netdev_event);
 }
 

@@ -13,11 +13,16 @@
 #include "drivers/virtio/spec/config.h"
 #include "drivers/virtio/spec/ids.h"
 #include "drivers/virtio/spec/net.h"
+#include "kernel/clock.h"
 #include "kernel/netdev.h"
+#include "kernel/timer.h"
 #include "lib/base/errno.h"
 #include "tests/host/alloc.h"
+#include "tests/host/clock.h"
 #include "tests/host/dma.h"
 #include "tests/host/fake_transport.h"
+#include "tests/host/lies.h"
+#include "tests/host/log.h"
 #include "tests/host/proves.h"
 
 #define RX           0
@@ -312,19 +317,12 @@ static void without_merging_buffers_hold_1526_bytes(void **state)
     assert_true(dev->rx_buffer_bytes >= 1526);
 }
 
-/* What a failed start leaves for the core, which has done with it. */
-static void free_failed(void)
-{
-    free(fake.device.driver_state);
-}
-
 static void a_device_without_queues_fails(void **state)
 {
     (void)state;
     fake.queues[TX].size_max = 0;
     assert_true(virtio_add(&fake.device) < 0);
     assert_null(netdev_get(n_devices));
-    free_failed();
 }
 
 static void a_start_without_memory_fails_cleanly(void **state)
@@ -336,7 +334,6 @@ static void a_start_without_memory_fails_cleanly(void **state)
         host_allocs_until_failure = i;
         error = virtio_add(&fake.device);
         if (error < 0) {
-            free_failed();
             virtio_remove(&fake.device);
             prepare(*state != NULL);
         }
@@ -903,10 +900,333 @@ static void more_buffers_than_the_ring_holds_are_left(void **state)
     assert_int_equal(dev->ops->give(dev, list + 16, 4), 0);
 }
 
+/* ---- each lie, with each aftermath */
+
+#define LENT     12
+#define IN_PARTS 5 /* frames under way when it lies */
+
+static const struct lie *told;
+static const struct aftermath *followed;
+static unsigned lying_queue;
+static unsigned n_sent, n_back;
+static unsigned char came_back[1000];
+static struct net_buffer *ours[LENT]; /* that a device which is to be reset does not take */
+static unsigned n_ours;
+
+/* Where a case ended early, its name is what one wants to know. */
+static int name_the_case(void **state)
+{
+    (void)state;
+    if (told)
+        print_message("in the case: \"%s\" in queue %u, then it \"%s\"\n", told->name, lying_queue,
+                      followed->name);
+    told = NULL;
+    return 0;
+}
+
+static void finish_honestly(struct fake_transport *transport, unsigned queue,
+                            struct fake_chain *chain)
+{
+    struct virtio_net_hdr header = { .num_buffers = 1 };
+
+    if (queue == RX)
+        fake_write(chain, 0, &header, HEADER);
+    fake_push(&transport->queues[queue].ring, chain, queue == RX ? HEADER + 60 : 0);
+}
+
+static void send_next(void)
+{
+    if (n_sent < sizeof(came_back) && send(60, &came_back[n_sent]) == 1)
+        n_sent++;
+}
+
+/* Each frame comes back once, if it comes back. */
+static void reap_all(void)
+{
+    unsigned char *cookie;
+
+    while ((cookie = reap_one())) {
+        assert_in_range(cookie - came_back, 0, n_sent - 1);
+        assert_int_equal((*cookie)++, 0);
+        n_back++;
+    }
+}
+
+/* As the network thread does. */
+static void look(void)
+{
+    int n;
+
+    reap_all();
+    n = receive();
+    for (int i = 0; i < n; i++)
+        ours[n_ours++] = batch[i].buffer;
+    while (n_ours && dev->ops->give(dev, &ours[n_ours - 1], 1) == 1)
+        n_ours--;
+    send_next();
+    reap_all();
+}
+
+/* Each buffer is with the device, exactly once. */
+static void assert_all_are_lent(unsigned n)
+{
+    unsigned char seen[BUFFERS] = { 0 };
+    struct fake_chain *chain;
+
+    while (fake_pop(&fake.queues[RX].ring))
+        ;
+    for (chain = fake.queues[RX].ring.held; chain; chain = chain->next) {
+        size_t i = (size_t)(chain->pieces[0].start - memory[0]) / BUFFER_BYTES;
+
+        assert_in_range(i, 0, n - 1);
+        assert_ptr_equal(chain->pieces[0].start, memory[i]);
+        assert_int_equal(seen[i]++, 0);
+    }
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(seen[i], 1);
+}
+
+static void assert_works(void)
+{
+    struct fake_queue *tx = &fake.queues[TX].ring;
+    struct fake_chain *chain;
+
+    assert_null(fake.device.failure);
+    assert_int_equal(fake.device.recoveries, 1);
+    assert_true(dev->link_up);
+    for (unsigned round = 0; round < 40; round++) {
+        deliver(60);
+        assert_int_equal(receive(), 1);
+        assert_frame(batch, 60);
+        give_back(1);
+        send_next();
+        while ((chain = fake_pop(tx)))
+            fake_push(tx, chain, 0);
+        reap_all();
+    }
+    assert_int_equal(n_back, n_sent);
+    assert_int_equal(fake.device.recoveries, 1);
+    assert_all_are_lent(LENT);
+}
+
+static void assert_is_dead(void)
+{
+    unsigned resets = fake.resets;
+
+    assert_non_null(fake.device.failure);
+    assert_non_null(strstr(host_log_text(), fake.device.failure));
+    assert_in_range(fake.device.recoveries, 1, 9);
+    assert_false(dev->link_up);
+    assert_int_equal(send(60, NULL), -EIO);
+    assert_int_equal(dev->ops->give(dev, &batch[0].buffer, 1), 0);
+    assert_false(dev->ops->arm(dev));
+    assert_false(dev->ops->arm_transmit(dev));
+    assert_int_equal(receive(), 0);
+    reap_all();
+    if (followed->stuck) /* it may still read them */
+        assert_in_range(n_sent - n_back, 1, IN_PARTS);
+    else
+        assert_int_equal(n_back, n_sent);
+    assert_int_equal(fake.resets, resets);
+}
+
+static void run_case(bool packed, bool event_idx, unsigned queue)
+{
+    struct host_left before;
+    struct fake_chain *chain;
+
+    lying_queue = queue;
+    prepare(packed);
+    if (!event_idx)
+        fake_withdraw(&fake, VIRTIO_F_EVENT_IDX);
+    before = host_left();
+    host_log_clear();
+    start();
+    memset(came_back, 0, sizeof(came_back));
+    n_sent = n_back = n_ours = 0;
+    give(LENT);
+    for (unsigned i = 0; i < IN_PARTS + 2; i++)
+        send_next();
+    for (unsigned i = 0; i < 2; i++) { /* the rings have moved */
+        deliver(60);
+        chain = fake_pop(&fake.queues[TX].ring);
+        fake_push(&fake.queues[TX].ring, chain, 0);
+    }
+    assert_int_equal(receive(), 2);
+    give_back(2);
+    reap_all();
+    assert_int_equal(n_back, 2);
+    host_honest = finish_honestly;
+    host_arrange(&fake, followed, told, queue);
+    host_tell(&fake, told, queue);
+    for (unsigned i = 0; i < 40; i++)
+        look();
+    if (followed->survives)
+        assert_works();
+    else
+        assert_is_dead();
+    assert_non_null(fake.device.last_trouble);
+    assert_non_null(strstr(host_log_text(), fake.device.last_trouble));
+    fake_transport_check(&fake);
+    virtio_remove(&fake.device);
+    host_take_away(&fake);
+    if (followed->stuck) { /* rings and headers stay lent, and our book of the rings stays too */
+        before.dma_blocks += 3;
+        before.allocations += 2;
+    }
+    host_assert_nothing_left(before, 3); /* the stack keeps the device, and frames may be in it */
+}
+
+static void run_all_cases(bool packed, unsigned queue)
+{
+    for (unsigned i = 0; i < host_n_lies * host_n_aftermaths * 2; i++) {
+        told = &host_lies[i / 2 % host_n_lies];
+        followed = &host_aftermaths[i / 2 / host_n_lies];
+        if (host_lie_fits(told, packed))
+            run_case(packed, i & 1, queue);
+    }
+    told = NULL;
+}
+
+static void no_lie_about_reception_leaks_a_buffer(void **state)
+{
+    PROVES("CORE-STAT-04", "CORE-CLEAN-02");
+    run_all_cases(*state != NULL, RX);
+}
+
+static void no_lie_about_transmission_leaks_a_frame(void **state)
+{
+    PROVES("CORE-STAT-04", "CORE-CLEAN-02");
+    run_all_cases(*state != NULL, TX);
+}
+
+/* ---- more of what a reset may bring */
+
+static void the_mtu_of_before_a_reset_stays(void **state)
+{
+    static const uint16_t mtus[] = { 0, 67, 68, 65535 };
+
+    (void)state;
+    fake_offer(&fake, VIRTIO_NET_F_MTU);
+    config()->mtu = 1400;
+    start();
+    give(8);
+    for (unsigned i = 0; i < 4; i++) {
+        config()->mtu = mtus[i];
+        fake_transport_ask_for_reset(&fake);
+        assert_recovered(8);
+        assert_int_equal(dev->mtu, 1400);
+        assert_int_equal(send(1415, NULL), -EMSGSIZE);
+    }
+}
+
+static void a_link_that_is_down_after_a_reset_is_down(void **state)
+{
+    (void)state;
+    start();
+    give(8);
+    config()->status = 0;
+    fake_transport_ask_for_reset(&fake);
+    assert_recovered(8);
+    assert_false(dev->link_up);
+}
+
+static void frames_under_way_at_a_reset_count_as_errors(void **state)
+{
+    (void)state;
+    start();
+    give(8);
+    for (unsigned i = 0; i < 5; i++)
+        send(60, &fake);
+    fake_transport_ask_for_reset(&fake);
+    receive();
+    for (unsigned i = 0; i < 5; i++)
+        assert_ptr_equal(reap_one(), &fake);
+    assert_null(reap_one());
+    assert_int_equal(dev->counters.tx_errors, 5);
+}
+
+static void a_device_that_needs_a_reset_now_and_then_is_never_given_up(void **state)
+{
+    (void)state;
+    start();
+    give(8);
+    for (unsigned i = 0; i < 40; i++) {
+        host_clock_ns += 601 * NSEC_PER_SEC;
+        fake_transport_ask_for_reset(&fake);
+        assert_recovered(8);
+        while (reap_one())
+            ;
+        assert_int_equal(fake.device.recoveries, i + 1);
+    }
+    assert_true(dev->link_up);
+}
+
+static struct timer while_it_sleeps;
+
+static void remove_it(struct timer *timer)
+{
+    (void)timer;
+    virtio_remove(&fake.device);
+}
+
+static void a_device_removed_while_it_is_reset_lets_go(void **state)
+{
+    unsigned back = 0;
+
+    start();
+    give(8);
+    for (unsigned i = 0; i < 5; i++)
+        send(60, &fake);
+    fake.reset_polls = 100;
+    timer_init(&while_it_sleeps, remove_it);
+    timer_start(&while_it_sleeps, host_clock_ns + 1);
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(receive(), 0);
+    while (reap_one())
+        back++;
+    assert_int_equal(back, 5);
+    assert_int_equal(send(60, NULL), -EIO);
+    assert_int_equal(receive(), 0);
+    prepare(*state != NULL);
+    start();
+}
+
+/* It may still write to all that it was lent. */
+static void what_a_stuck_device_holds_is_never_given_back(void **state)
+{
+    PROVES("CORE-CLEAN-01");
+    uint8_t ring[16 * 16];
+
+    start();
+    give(8);
+    for (unsigned i = 0; i < 5; i++)
+        send(60, &fake);
+    memcpy(ring, fake.queues[RX].ring.desc, sizeof(ring));
+    fake.reset_never_ends = true;
+    fake_transport_ask_for_reset(&fake);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(receive(), 0);
+    assert_null(reap_one());
+    assert_true(fake.cut_off);
+    virtio_remove(&fake.device);
+    assert_memory_equal(ring, fake.queues[RX].ring.desc, sizeof(ring));
+    assert_null(reap_one());
+    host_take_away(&fake);
+    prepare(*state != NULL);
+    start();
+}
+
 #define BOTH(test)                                        \
     { #test " (split)", test, set_up, tear_down, NULL },  \
     {                                                     \
 #test " (packed)", test, set_up, tear_down, &fake \
+    }
+
+#define CASES(test)                                         \
+    { #test " (split)", test, NULL, name_the_case, NULL },  \
+    {                                                       \
+#test " (packed)", test, NULL, name_the_case, &fake \
     }
 
 int main(void)
@@ -956,6 +1276,14 @@ int main(void)
         BOTH(the_device_interrupts_only_while_armed),
         BOTH(rings_of_one_descriptor_work),
         BOTH(more_buffers_than_the_ring_holds_are_left),
+        BOTH(the_mtu_of_before_a_reset_stays),
+        BOTH(a_link_that_is_down_after_a_reset_is_down),
+        BOTH(frames_under_way_at_a_reset_count_as_errors),
+        BOTH(a_device_that_needs_a_reset_now_and_then_is_never_given_up),
+        BOTH(a_device_removed_while_it_is_reset_lets_go),
+        BOTH(what_a_stuck_device_holds_is_never_given_back),
+        CASES(no_lie_about_reception_leaks_a_buffer),
+        CASES(no_lie_about_transmission_leaks_a_frame),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,7 +106,7 @@ kvm_SRCS := tests/host/log.c
 
 UNIT_TESTS += virtio_net
 virtio_net_SRCS := drivers/virtio/net.c drivers/virtio/device.c drivers/virtio/virtq.c kernel/netdev.c lib/base/format.c \
-                   $(addprefix tests/host/,fake_transport.c fake_device.c event.c irq.c dma.c alloc.c clock.c cmdline.c \
+                   $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c \
                    log.c panic.c random.c)
 
 # The real drivers of disks and networks.
