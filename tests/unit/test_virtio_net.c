@@ -1186,6 +1186,7 @@ static void a_device_removed_while_it_is_reset_lets_go(void **state)
     while (reap_one())
         back++;
     assert_int_equal(back, 5);
+    assert_int_equal(fake.status, 0); /* nobody starts it again */
     assert_int_equal(send(60, NULL), -EIO);
     assert_int_equal(receive(), 0);
     prepare(*state != NULL);
