@@ -11,6 +11,11 @@
  * MUST_TELL_HOST was negotiated or not. When the guest has no more to give, the
  * balloon stays as large as it could get and goes on when memory becomes free.
  *
+ * A device that has to be reset may or may not have seen the batch under way. An
+ * inflation is repeated: the host gets what it was promised, and pages that it
+ * took already are still untouched. A deflation is cut off: its pages stay in the
+ * balloon, until they are given back anew.
+ *
  * Pages in the balloon are never touched: which ones they are is kept in a
  * stack of blocks beside them, 8 bytes a block of up to 2 MiB.
  *
@@ -28,6 +33,7 @@
 #include "kernel/dma.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
+#include "kernel/patience.h"
 #include "kernel/report.h"
 #include "kernel/thread.h"
 #include "kernel/vmem.h"
@@ -41,10 +47,21 @@
 #define BUFFER_PAGES   512
 #define BLOCK_ORDER    PAGE_ORDER_2M /* the largest block: one buffer full */
 #define QUEUE_SIZE_MAX 8
-#define RECOVERIES_MAX 3
 #define RETRY_PAGES                                                              \
     256 /* as many must have become free before a balloon that got stuck goes on \
          */
+
+/* After so many resets the device is not worth another one, but for each that long ago. */
+#define RECOVERIES_MAX        8
+#define RECOVERY_FORGOTTEN_NS (600 * NSEC_PER_SEC)
+
+/*
+ * Having worked for so long without a pause, the thread makes one: a device that
+ * wants something all the time does not keep the CPU from the application. Any
+ * wait that long is a pause.
+ */
+#define BUSY_NS  (10 * NSEC_PER_MSEC)
+#define PAUSE_NS NSEC_PER_MSEC
 
 _Static_assert(PAGE_SHIFT == VIRTIO_BALLOON_PFN_SHIFT, "pages are the balloon's pages");
 
@@ -64,23 +81,25 @@ _Static_assert(sizeof(struct chunk) == PAGE_SIZE, "a chunk is a page");
 enum phase { IDLE, INFLATING, DEFLATING };
 
 struct balloon {
-    struct list link; /* in balloons, or retired */
+    struct list link; /* in balloons, retired or lost */
     struct virtio_device *device;
     struct virtio_queue inflate, deflate, stats;
     bool has_stats, dead;
-    bool limited;               /* the last try to grow got nothing; told once a wish */
-    bool out_of_reach;          /* what is free has no page number of 32 bits: no use in waiting */
-    unsigned recoveries;        /* resets after lies */
-    uint64_t wish;              /* pages, as the host says */
-    uint64_t target;            /* pages, as we follow it */
-    uint64_t pages;             /* in the balloon, acknowledged */
-    struct chunk *top;          /* of the stack of blocks, those of the batch among them */
-    enum phase phase;           /* what the batch under way does */
-    unsigned in_flight;         /* its buffers that have not come back */
-    uint64_t batch_pages;       /* its pages */
-    uint64_t batch_blocks;      /* its blocks, the topmost of the stack */
-    le32 (*pfns)[BUFFER_PAGES]; /* read by the device */
-    struct virtio_balloon_stat *stat; /* read by the device */
+    bool limited;             /* the last try to grow got nothing; told once a wish */
+    bool out_of_reach;        /* what is free has no page number of 32 bits: no use in waiting */
+    struct patience patience; /* with resets */
+    uint64_t wish;            /* pages, as the host says */
+    uint64_t target;          /* pages, as we follow it */
+    uint64_t pages;           /* in the balloon, acknowledged */
+    struct chunk *top;        /* of the stack of blocks, those of the batch among them */
+    enum phase phase;         /* what the batch under way does */
+    unsigned in_flight;       /* its buffers that have not come back */
+    uint64_t batch_pages;     /* its pages */
+    uint64_t batch_blocks;    /* its blocks, the topmost of the stack */
+    unsigned n_buffers;       /* an inflation's buffers ... */
+    unsigned buffer_pages[BATCH_BUFFERS]; /* ... and how many pages each holds */
+    le32 (*pfns)[BUFFER_PAGES];           /* read by the device */
+    struct virtio_balloon_stat *stat;     /* read by the device */
 };
 
 static const struct virtio_feature features[] = {
@@ -90,6 +109,7 @@ static const struct virtio_feature features[] = {
 
 static struct list balloons = LIST_INIT(balloons);
 static struct list retired = LIST_INIT(retired);
+static struct list lost = LIST_INIT(lost); /* as what was lent to them: no reset ended */
 static struct event balloon_event = EVENT_INIT(balloon_event); /* whatever may need work */
 static struct thread *thread;
 static enum mode mode;
@@ -245,19 +265,29 @@ static void send(struct balloon *balloon, struct virtio_queue *queue, enum phase
         virtq_notify(&queue->ring);
 }
 
+/* The buffers as they were filled, for the first time or once more. */
+static void lend_inflation(struct balloon *balloon)
+{
+    for (unsigned i = 0; i < balloon->n_buffers; i++) {
+        if (!lend(balloon, &balloon->inflate, i, balloon->buffer_pages[i]))
+            break;
+    }
+    send(balloon, &balloon->inflate, INFLATING);
+}
+
 static void grow(struct balloon *balloon, uint64_t wanted)
 {
-    struct virtio_queue *queue = &balloon->inflate;
     unsigned n = 1;
 
-    for (unsigned i = 0; i < buffers_of(queue) && wanted && n; i++) {
-        n = fill(balloon, i, wanted);
-        if (n && !lend(balloon, queue, i, n))
-            break;
+    balloon->n_buffers = 0;
+    while (balloon->n_buffers < buffers_of(&balloon->inflate) && wanted && n) {
+        n = fill(balloon, balloon->n_buffers, wanted);
+        if (n)
+            balloon->buffer_pages[balloon->n_buffers++] = n;
         wanted -= n;
     }
     drop_empty_chunks(balloon);
-    send(balloon, queue, INFLATING);
+    lend_inflation(balloon);
 }
 
 /*
@@ -389,18 +419,22 @@ static int answer_stats(struct balloon *balloon)
 
 /* ---- following the host's wish */
 
-static void read_wish(struct balloon *balloon)
+/* 0, or -EIO: it does not settle. A device without configuration wishes nothing. */
+static int read_wish(struct balloon *balloon)
 {
     le32 num_pages;
+    int error =
+        virtio_config_read(balloon->device, offsetof(struct virtio_balloon_config, num_pages),
+                           &num_pages, sizeof(num_pages));
 
-    if (virtio_config_read(balloon->device, offsetof(struct virtio_balloon_config, num_pages),
-                           &num_pages, sizeof(num_pages)))
-        return;
+    if (error)
+        return error == -ERANGE ? 0 : error;
     balloon->wish = num_pages;
     if (mode == MODE_AUTO && balloon->target != num_pages) {
         balloon->target = num_pages;
         balloon->limited = false;
     }
+    return 0;
 }
 
 /* There is nothing to give now: said once a wish, tried again when memory is free. */
@@ -451,58 +485,94 @@ static int begin(struct balloon *balloon)
     if (error)
         return error;
     write_actual(balloon);
-    read_wish(balloon);
     if (balloon->has_stats)
         send_stats(balloon);
-    return 0;
+    return read_wish(balloon);
 }
 
-/*
- * A batch that was cut off stays in, or goes into, the balloon: those pages are
- * acknowledged later, on their way out, before they are used again.
- */
-static void keep_batch(struct balloon *balloon)
+/* The pages stay in the balloon, and are acknowledged on their way out, before they are used. */
+static void cut_off_deflation(struct balloon *balloon)
 {
+    balloon->in_flight = 0;
+    if (balloon->phase != DEFLATING)
+        return;
+    balloon->phase = IDLE;
+    balloon->batch_pages = balloon->batch_blocks = 0;
+}
+
+/* Whatever the device still has is never used again. */
+static void give_up(struct balloon *balloon, const char *why)
+{
+    balloon->dead = true;
     if (balloon->phase == INFLATING)
         balloon->pages += balloon->batch_pages;
     balloon->phase = IDLE;
-    balloon->in_flight = 0;
     balloon->batch_pages = balloon->batch_blocks = 0;
+    if (!balloon->device->failure) /* else the core has told it */
+        virtio_fail(balloon->device, why);
 }
 
 static void recover(struct balloon *balloon, const char *why)
 {
-    log_error("balloon: %s: the device is reset", why);
-    balloon->dead = ++balloon->recoveries > RECOVERIES_MAX || virtio_reset(balloon->device) != 0;
-    keep_batch(balloon);
-    if (!balloon->dead) {
-        drain(&balloon->inflate);
-        drain(&balloon->deflate);
-        if (balloon->has_stats)
-            drain(&balloon->stats);
-        balloon->dead = virtio_reinit(balloon->device) || begin(balloon);
+    bool answers;
+
+    virtio_trouble(balloon->device, why);
+    answers = virtio_reset(balloon->device) == 0;
+    if (balloon->dead) /* removed meanwhile: retire() has done the rest */
+        return;
+    cut_off_deflation(balloon);
+    if (!answers) {
+        give_up(balloon, "the device does not answer a reset, what was lent to it stays lost");
+        return;
     }
-    if (balloon->dead)
-        virtio_fail(balloon->device, "the balloon cannot be brought back");
+    drain(&balloon->inflate);
+    drain(&balloon->deflate);
+    if (balloon->has_stats)
+        drain(&balloon->stats);
+    if (!patience_lasts(&balloon->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS)) {
+        give_up(balloon, "the device was reset too often");
+    } else if (virtio_reinit(balloon->device) || begin(balloon)) {
+        give_up(balloon, "the device did not come back after a reset");
+    } else {
+        log_info("balloon: reset and started again");
+        if (balloon->phase == INFLATING)
+            lend_inflation(balloon);
+    }
+}
+
+static const char *what_is_broken(const struct balloon *balloon)
+{
+    const char *why = virtq_broken_reason(&balloon->inflate.ring);
+
+    if (!why)
+        why = virtq_broken_reason(&balloon->deflate.ring);
+    return why ? why : virtq_broken_reason(&balloon->stats.ring);
 }
 
 /* ---- the thread */
 
-static void work(struct balloon *balloon)
+/* Takes in what the device has to tell. NULL; or why it has to be reset. */
+static const char *look(struct balloon *balloon)
 {
     if (virtio_config_changed(balloon->device)) {
-        if (virtio_needs_reset(balloon->device)) {
-            recover(balloon, "the device asks for a reset");
-            return;
-        }
-        read_wish(balloon);
+        if (virtio_needs_reset(balloon->device))
+            return "the device asks for a reset";
+        if (read_wish(balloon))
+            return "the device's configuration does not settle";
     }
     if (reap(balloon, &balloon->inflate) || reap(balloon, &balloon->deflate) ||
-        answer_stats(balloon)) {
-        recover(balloon, "the device lied");
-        return;
-    }
-    if (balloon->phase == IDLE)
+        answer_stats(balloon))
+        return what_is_broken(balloon);
+    return NULL;
+}
+
+static void work(struct balloon *balloon)
+{
+    const char *trouble = look(balloon);
+
+    if (trouble)
+        recover(balloon, trouble);
+    if (!balloon->dead && balloon->phase == IDLE)
         follow(balloon);
 }
 
@@ -528,17 +598,38 @@ static bool work_on_all(void)
         if (balloon->dead)
             continue;
         work(balloon);
-        may_sleep &= balloon->dead || arm(balloon);
+        if (balloon->dead) /* and perhaps removed from this list */
+            return false;
+        may_sleep &= arm(balloon);
     }
     return may_sleep;
 }
 
+/* Waits for the next event; true: long enough. */
+static bool rests(void)
+{
+    uint64_t since_ns = clock_monotonic_ns();
+
+    event_wait(&balloon_event, CLOCK_NEVER);
+    return clock_monotonic_ns() - since_ns >= PAUSE_NS;
+}
+
 static void run(void *unused)
 {
+    uint64_t busy_ns = 0;
+
     (void)unused;
     for (;;) {
-        if (work_on_all())
-            event_wait(&balloon_event, CLOCK_NEVER);
+        uint64_t since_ns = clock_monotonic_ns();
+        bool may_sleep = work_on_all();
+
+        busy_ns += clock_monotonic_ns() - since_ns;
+        if (busy_ns >= BUSY_NS) {
+            thread_sleep_until(clock_monotonic_ns() + PAUSE_NS);
+            busy_ns = 0;
+        } else if (may_sleep && rests()) {
+            busy_ns = 0;
+        }
     }
 }
 
@@ -603,8 +694,12 @@ static int start(struct balloon *balloon)
  */
 static void retire(struct balloon *balloon)
 {
-    list_append(&retired, &balloon->link);
-    if (virtio_reset(balloon->device))
+    bool forgotten;
+
+    balloon->dead = true; /* before the reset, during which others run */
+    forgotten = virtio_reset(balloon->device) == 0;
+    list_append(forgotten ? &retired : &lost, &balloon->link);
+    if (!forgotten)
         return;
     while (balloon->top)
         free_top_block(balloon);

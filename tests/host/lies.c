@@ -169,13 +169,13 @@ const struct lie host_lies[] = {
     { .name = "an id one beyond the ring", .tell = id_beyond },
     { .name = "the largest id", .tell = id_largest },
     { .name = "an id of 17 bits", .tell = id_in_17_bits, .split_only = true },
-    { .name = "an id that was not lent", .tell = id_not_lent },
-    { .name = "a buffer twice", .tell = twice },
+    { .name = "an id that was not lent", .tell = id_not_lent, .two_entries = true },
+    { .name = "a buffer twice", .tell = twice, .two_entries = true },
     { .name = "a length one too much", .tell = length_one_too_much },
     { .name = "the largest length", .tell = length_largest },
     { .name = "the wrong lap", .tell = wrong_wrap, .packed_only = true, .unseen = true },
     { .name = "one flag of two", .tell = half_used, .packed_only = true, .unseen = true },
-    { .name = "a lie behind the truth", .tell = lie_behind_the_truth },
+    { .name = "a lie behind the truth", .tell = lie_behind_the_truth, .two_entries = true },
     { .name = "it asks for a reset", .tell = nothing, .unseen = true },
     { .name = "its configuration does not settle", .tell = unsettled },
 };
@@ -256,15 +256,9 @@ static void never_reset(struct fake_transport *fake)
     fake->reset_never_ends = true;
 }
 
-static void start_with_a_complaint(struct fake_transport *fake)
-{
-    fake->needs_reset = true;
-    fake->device.config_changed = true; /* its interrupt */
-}
-
 static void complain_again(struct fake_transport *fake)
 {
-    fake->started = start_with_a_complaint;
+    fake->started = fake_transport_ask_for_reset;
 }
 
 const struct aftermath host_aftermaths[] = {
@@ -328,15 +322,23 @@ void host_assert_nothing_left(struct host_left before, unsigned allocations)
     assert_int_equal(now.allocations, before.allocations + allocations);
 }
 
-void host_assert_queues_idle(const struct fake_transport *fake)
+void host_assert_queues_idle_but(const struct fake_transport *fake, int but)
 {
     struct list *link;
 
     LIST_FOR_EACH (link, &fake->device.queues) {
-        const struct virtq *ring = &CONTAINER_OF(link, struct virtio_queue, link)->ring;
+        const struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
+        const struct virtq *ring = &queue->ring;
 
+        if (queue->index == but)
+            continue;
         assert_int_equal(virtq_in_flight(ring), 0);
         if (!virtq_broken_reason(ring))
             assert_int_equal(virtq_free_count(ring), ring->size);
     }
+}
+
+void host_assert_queues_idle(const struct fake_transport *fake)
+{
+    host_assert_queues_idle_but(fake, -1);
 }

@@ -22,7 +22,9 @@ struct lie {
     const char *name;
     void (*tell)(struct fake_transport *fake, unsigned queue); /* buffers are lent in it */
     bool split_only, packed_only;
-    bool unseen; /* nothing follows from it: the device asks for a reset as well */
+    bool two_entries; /* the second one would lie over the first in a packed ring of one descriptor
+                       */
+    bool unseen;      /* nothing follows from it: the device asks for a reset as well */
 };
 
 struct aftermath {
@@ -63,8 +65,12 @@ struct host_left host_left(void);
 /* Fails the test where something is left but for so many of kalloc(). */
 void host_assert_nothing_left(struct host_left before, unsigned allocations);
 
-/* Fails the test where a queue of the device has a buffer lent, or a descriptor that is not free.
+/*
+ * Fails the test where a queue of the device has a buffer lent, or a descriptor
+ * that is not free. but: one that is not looked at, in which buffers wait for the
+ * device.
  */
 void host_assert_queues_idle(const struct fake_transport *fake);
+void host_assert_queues_idle_but(const struct fake_transport *fake, int but);
 
 #endif

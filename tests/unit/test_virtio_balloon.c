@@ -17,13 +17,17 @@
 #include "drivers/virtio/balloon.h"
 #include "drivers/virtio/spec/balloon.h"
 #include "drivers/virtio/spec/ids.h"
+#include "kernel/clock.h"
 #include "kernel/page.h"
 #include "kernel/report.h"
 #include "kernel/thread.h"
+#include "kernel/timer.h"
 #include "lib/base/errno.h"
+#include "tests/host/clock.h"
 #include "tests/host/cmdline.h"
 #include "tests/host/event.h"
 #include "tests/host/fake_transport.h"
+#include "tests/host/lies.h"
 #include "tests/host/log.h"
 #include "tests/host/memory.h"
 #include "tests/host/proves.h"
@@ -38,11 +42,14 @@
 
 static struct fake_transport fake;
 static unsigned char in_balloon[PAGES];
+static bool unheard[PAGES]; /* taken or given back, which the driver may not have heard of */
 static uint64_t n_in_balloon;
 static struct page_stats before;
 
 /* How the device behaves. */
 static bool holds_inflates, holds_deflates; /* finishes no buffers of this kind */
+static bool keeps_quiet;                    /* does what it is asked to, and does not tell */
+static bool is_not_heard;                   /* tells it beside a lie */
 static bool answers_backwards;
 static unsigned idle_rounds, n_writes_of_actual;
 static void (*each_round)(void);
@@ -102,10 +109,24 @@ static unsigned char *page_of(le32 pfn)
     return (unsigned char *)((uint64_t)pfn * PAGE_SIZE);
 }
 
+/* true: it is done already, and may be asked for again because that may never have been heard. */
+static bool is_repeated(le32 pfn, unsigned done)
+{
+    uint64_t index = pfn - HOST_MEMORY / PAGE_SIZE;
+    bool was = unheard[index] && in_balloon[index] == done;
+
+    unheard[index] = keeps_quiet || is_not_heard;
+    return was;
+}
+
 static void take_page(le32 pfn)
 {
     unsigned char *page = page_of(pfn);
 
+    if (is_repeated(pfn, 1)) {
+        assert_int_equal(page[17], GARBAGE);
+        return;
+    }
     assert_int_equal(in_balloon[pfn - HOST_MEMORY / PAGE_SIZE]++, 0);
     memset(page, GARBAGE, PAGE_SIZE);
     n_in_balloon++;
@@ -115,6 +136,10 @@ static void give_page_back(le32 pfn)
 {
     unsigned char *page = page_of(pfn);
 
+    if (is_repeated(pfn, 0)) {
+        assert_int_equal(page[17], GARBAGE); /* not used before the answer */
+        return;
+    }
     assert_int_equal(in_balloon[pfn - HOST_MEMORY / PAGE_SIZE]--, 1);
     assert_int_equal(page[0], GARBAGE); /* nobody touched it */
     assert_memory_equal(page, page + 1, PAGE_SIZE - 1);
@@ -135,6 +160,8 @@ static void serve_chain(unsigned queue, struct fake_chain *chain)
         else
             give_page_back(pfns[i]);
     }
+    if (keeps_quiet)
+        return;
     fake_push(&fake.queues[queue].ring, chain, 0);
 }
 
@@ -229,6 +256,8 @@ static int plug_in(void **state)
 {
     (void)state;
     memset(in_balloon, 0, sizeof(in_balloon));
+    memset(unheard, 0, sizeof(unheard));
+    keeps_quiet = is_not_heard = false;
     n_in_balloon = 0;
     holds_inflates = holds_deflates = answers_backwards = false;
     each_round = NULL;
@@ -521,20 +550,100 @@ static void a_reset_in_the_middle_loses_no_page(void **state)
     assert_int_equal(pages_now().ballooned, 2000);
 }
 
-/* The device had not looked at what it was lent when it was reset: the pages count as lent. */
-static void an_inflation_cut_off_by_a_reset_stays_in_the_balloon(void **state)
+/* The device had not looked at what it was lent: the host would never have had those pages. */
+static void an_inflation_cut_off_by_a_reset_is_repeated(void **state)
 {
+    PROVES("BAL-OP-10", "CORE-STAT-04");
     (void)state;
     add();
-    fake.resets = 1;
     holds_inflates = true;
     wish(1500);
     go_idle();
+    wish(200); /* a deflation comes after the whole inflation */
     fake_transport_ask_for_reset(&fake);
     go_idle();
-    assert_int_equal(config()->actual, 1500);
+    assert_int_equal(fake.device.recoveries, 1);
+    assert_int_equal(config()->actual, 0);
     assert_int_equal(pages_now().ballooned, 1500);
-    assert_int_equal(n_in_balloon, 0);
+    assert_int_equal(fake.queues[DEFLATE].ring.popped, 0);
+    holds_inflates = false;
+    go(wish_is_met);
+    assert_int_equal(pages_now().ballooned, 200);
+}
+
+static void an_inflation_that_was_done_but_not_told_is_repeated_untouched(void **state)
+{
+    PROVES("BAL-OP-09");
+    (void)state;
+    add();
+    keeps_quiet = true;
+    wish(1500);
+    go_idle();
+    assert_int_equal(n_in_balloon, 1500);
+    assert_int_equal(config()->actual, 0);
+    fake_transport_ask_for_reset(&fake);
+    keeps_quiet = false;
+    go(wish_is_met);
+    wish(0);
+    go(wish_is_met);
+}
+
+static void a_deflation_that_was_done_but_not_told_is_repeated_untouched(void **state)
+{
+    PROVES("BAL-OP-06", "BAL-OP-07");
+    (void)state;
+    add();
+    wish(3000);
+    go(wish_is_met);
+    keeps_quiet = true;
+    wish(1000);
+    go_idle();
+    assert_in_range(n_in_balloon, 1000, 2000); /* its first batch */
+    assert_int_equal(pages_now().ballooned, 3000);
+    keeps_quiet = false;
+    fake_transport_ask_for_reset(&fake);
+    go(wish_is_met);
+    assert_int_equal(pages_now().ballooned, 1000);
+}
+
+static void ask_for_a_reset_in_the_fifth_round(void)
+{
+    if (idle_rounds != 5)
+        return;
+    holds_deflates = false;
+    fake_transport_ask_for_reset(&fake);
+}
+
+/* It slept with a smaller wish before it, until somebody woke it for something else. */
+static void a_deflation_goes_on_by_itself_after_a_reset(void **state)
+{
+    (void)state;
+    add();
+    wish(3000);
+    go(wish_is_met);
+    holds_deflates = true;
+    idle_rounds = 0;
+    each_round = ask_for_a_reset_in_the_fifth_round;
+    wish(1000);
+    go(wish_is_met);
+    assert_int_equal(fake.device.recoveries, 1);
+}
+
+static void a_deflation_cut_off_by_a_reset_that_is_wished_no_more_stays(void **state)
+{
+    (void)state;
+    add();
+    wish(3000);
+    go(wish_is_met);
+    holds_deflates = true;
+    wish(1000);
+    go_idle();
+    wish(3000);
+    fake_transport_ask_for_reset(&fake);
+    go_idle();
+    assert_int_equal(fake.queues[DEFLATE].ring.popped, 0);
+    assert_int_equal(config()->actual, 3000);
+    assert_int_equal(pages_now().ballooned, 3000);
 }
 
 static void a_device_that_lies_is_reset_and_at_last_given_up(void **state)
@@ -544,7 +653,7 @@ static void a_device_that_lies_is_reset_and_at_last_given_up(void **state)
     wish(1000);
     go(wish_is_met);
     fake.resets = 1;
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         fake_lie_used(&fake.queues[INFLATE].ring, 5, 0, 1);
         fake_transport_interrupt_always(&fake, INFLATE);
         go_idle();
@@ -559,7 +668,7 @@ static void a_device_that_lies_is_reset_and_at_last_given_up(void **state)
     assert_non_null(fake.device.failure);
     wish(5);
     go_idle();
-    assert_int_equal(pages_now().ballooned, 1002);
+    assert_int_equal(pages_now().ballooned, 1007);
 }
 
 static void a_device_without_a_deflate_queue_is_refused(void **state)
@@ -625,7 +734,261 @@ static void what_nobody_can_give_is_tried_again_without_spinning(void **state)
     go(wish_is_met);
 }
 
+static void a_device_that_needs_a_reset_now_and_then_is_never_given_up(void **state)
+{
+    (void)state;
+    add();
+    for (unsigned i = 0; i < 40; i++) {
+        host_clock_ns += 601 * NSEC_PER_SEC;
+        wish(100 + i);
+        fake_transport_ask_for_reset(&fake);
+        go(wish_is_met);
+        assert_int_equal(fake.device.recoveries, i + 1);
+    }
+    assert_null(fake.device.failure);
+}
+
+static struct timer a_pause;
+static unsigned n_stats_asked;
+static bool somebody_ran;
+
+static void run_somebody(struct timer *timer)
+{
+    (void)timer;
+    somebody_ran = true;
+}
+
+/* Each answer is another question, at once and without end; each takes a while. */
+static void ask_at_once(struct fake_transport *transport, unsigned queue)
+{
+    struct fake_chain *chain;
+
+    if (queue != STATS)
+        return;
+    chain = fake_pop(&transport->queues[STATS].ring);
+    if (somebody_ran)
+        return;
+    assert_in_range(n_stats_asked++, 0, 100000); /* else it runs for ever */
+    host_clock_ns += 1000;
+    fake_push(&transport->queues[STATS].ring, chain, 0);
+    fake_want_notification(&transport->queues[STATS].ring);
+}
+
+static void questions_without_end_leave_time_for_others(void **state)
+{
+    (void)state;
+    somebody_ran = false;
+    n_stats_asked = 0;
+    fake.kicked = ask_at_once;
+    timer_init(&a_pause, run_somebody);
+    timer_start(&a_pause, host_clock_ns + 20 * NSEC_PER_MSEC);
+    add();
+    go_idle();
+    assert_true(somebody_ran);
+    assert_in_range(n_stats_asked, 10000, 30000);
+}
+
+static void remove_it(struct timer *timer)
+{
+    (void)timer;
+    virtio_remove(&fake.device);
+}
+
+static void a_device_removed_while_it_is_reset_lets_go(void **state)
+{
+    (void)state;
+    add();
+    wish(1000);
+    go(wish_is_met);
+    holds_deflates = true;
+    wish(500);
+    go_idle();
+    fake.reset_polls = 100;
+    timer_init(&a_pause, remove_it);
+    timer_start(&a_pause, host_clock_ns + NSEC_PER_MSEC);
+    fake_transport_ask_for_reset(&fake);
+    go_idle();
+    assert_int_equal(fake.status, 0);
+    assert_int_equal(pages_now().ballooned, 0);
+    make_device();
+    add();
+}
+
+/* ---- each lie, with each aftermath */
+
+static const struct lie *told;
+static const struct aftermath *followed;
+static unsigned lying_queue;
+
+/* Where a case ended early, its name is what one wants to know. */
+static int name_the_case(void **state)
+{
+    (void)state;
+    if (told)
+        print_message("in the case: \"%s\" in queue %u, then it \"%s\"\n", told->name, lying_queue,
+                      followed->name);
+    told = NULL;
+    return 0;
+}
+
+static void finish_honestly(struct fake_transport *transport, unsigned queue,
+                            struct fake_chain *chain)
+{
+    is_not_heard = true;
+    if (queue == STATS)
+        fake_push(&transport->queues[queue].ring, chain, 0);
+    else
+        serve_chain(queue, chain);
+    is_not_heard = !followed->survives;
+}
+
+/* Something is under way in the queue. */
+static void lend_something(unsigned queue)
+{
+    add();
+    wish(64);
+    go(wish_is_met);
+    holds_inflates = queue == INFLATE;
+    holds_deflates = queue == DEFLATE;
+    if (queue != STATS)
+        wish(queue == INFLATE ? 90 : 40);
+    idle_rounds = 950;
+    go(idle_for_long);
+}
+
+/* A device whose every second word is true may have lent all before it lies too often. */
+static bool is_settled(void)
+{
+    assert_in_range(idle_rounds, 0, 20000); /* it hangs */
+    if (followed->survives || (followed->lies_again && idle_rounds > 1000))
+        return fake.device.recoveries && wish_is_met();
+    return fake.device.failure != NULL;
+}
+
+static void assert_works(void)
+{
+    assert_null(fake.device.failure);
+    assert_int_equal(fake.device.recoveries, 1);
+    assert_int_equal(pages_now().ballooned, config()->num_pages);
+    stats_chain = fake_pop(&fake.queues[STATS].ring);
+    ask_for_stats();
+    host_assert_queues_idle_but(&fake, STATS);
+    wish(0);
+    go(wish_is_met);
+    wish(5);
+    go(wish_is_met);
+    assert_int_equal(fake.device.recoveries, 1);
+}
+
+/* What the device may have is nobody's. */
+static void assert_is_dead(void)
+{
+    unsigned resets = fake.resets;
+
+    assert_non_null(fake.device.failure);
+    assert_non_null(strstr(host_log_text(), fake.device.failure));
+    assert_in_range(fake.device.recoveries, 1, 9);
+    assert_true(pages_now().ballooned >= n_in_balloon);
+    eat(PAGES);
+    for (unsigned i = 0; i < n_eaten; i++)
+        assert_int_equal(in_balloon[(eaten[i] - HOST_MEMORY) / PAGE_SIZE], 0);
+    while (n_eaten)
+        page_free(eaten[--n_eaten], 0);
+    wish(3);
+    idle_rounds = 950;
+    go(idle_for_long);
+    assert_int_equal(fake.resets, resets);
+}
+
+static void run_case(bool packed, bool event_idx, unsigned queue)
+{
+    struct host_left left = host_left();
+    uint64_t free_before = before.free;
+
+    plug_in(NULL);
+    assert_int_equal(before.free, free_before);
+    if (packed)
+        fake_offer(&fake, VIRTIO_F_RING_PACKED);
+    if (!event_idx)
+        fake_withdraw(&fake, VIRTIO_F_EVENT_IDX);
+    host_log_clear();
+    lend_something(queue);
+    is_not_heard = !followed->survives; /* more resets may come at any time */
+    host_honest = finish_honestly;
+    host_arrange(&fake, followed, told, queue);
+    host_tell(&fake, told, queue);
+    if (!followed->lies_again)
+        holds_inflates = holds_deflates = false;
+    idle_rounds = 0;
+    go(is_settled);
+    if (followed->survives)
+        assert_works();
+    else if (fake.device.failure)
+        assert_is_dead();
+    assert_non_null(fake.device.last_trouble);
+    assert_non_null(strstr(host_log_text(), fake.device.last_trouble));
+    fake.reset_never_ends = false; /* all that it holds is lost else, see the next test */
+    assert_int_equal(pull_out(NULL), 0);
+    host_assert_nothing_left(left, 0); /* the last one's struct has gone, this one's stays */
+}
+
+static void run_all_cases(bool packed)
+{
+    plug_in(NULL);
+    add();
+    pull_out(NULL);
+    for (unsigned i = 0; i < host_n_lies * host_n_aftermaths * 6; i++) {
+        told = &host_lies[i / 6 % host_n_lies];
+        followed = &host_aftermaths[i / 6 / host_n_lies];
+        lying_queue = i % 6 / 2;
+        if (packed && lying_queue == STATS && told->two_entries)
+            continue;
+        if (host_lie_fits(told, packed))
+            run_case(packed, i & 1, lying_queue);
+    }
+    told = NULL;
+}
+
+static void no_lie_loses_a_page_or_has_it_twice(void **state)
+{
+    PROVES("CORE-STAT-04", "CORE-CLEAN-02", "BAL-STAT-01", "BAL-STAT-02");
+    (void)state;
+    run_all_cases(false);
+}
+
+static void no_lie_on_a_packed_ring_loses_a_page_or_has_it_twice(void **state)
+{
+    PROVES("CORE-STAT-04", "CORE-CLEAN-02", "BAL-STAT-01", "BAL-STAT-02");
+    (void)state;
+    run_all_cases(true);
+}
+
+static void what_a_stuck_device_holds_is_lost_for_ever(void **state)
+{
+    (void)state;
+    lend_something(INFLATE);
+    fake.reset_never_ends = true;
+    fake_transport_ask_for_reset(&fake);
+    idle_rounds = 950;
+    go(idle_for_long);
+    assert_true(fake.cut_off);
+    virtio_remove(&fake.device);
+    host_take_away(&fake);
+    assert_int_equal(pages_now().ballooned, 90);
+    n_in_balloon = 0; /* the next one's; which pages are taken stays in the book */
+    holds_inflates = false;
+    make_device();
+    add();
+    wish(10);
+    go(wish_is_met);
+    virtio_remove(&fake.device);
+    assert_int_equal(pages_now().ballooned, 90);
+    assert_in_range(before.free - pages_now().free, 91, 92); /* with the book of them */
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, plug_in, pull_out)
+
+#define CASES(test) cmocka_unit_test_setup_teardown(test, NULL, name_the_case)
 
 int main(void)
 {
@@ -644,13 +1007,24 @@ int main(void)
         TEST(statistics_tell_the_truth),
         TEST(without_statistics_there_is_no_third_queue),
         TEST(a_reset_in_the_middle_loses_no_page),
-        TEST(an_inflation_cut_off_by_a_reset_stays_in_the_balloon),
+        TEST(an_inflation_cut_off_by_a_reset_is_repeated),
+        TEST(an_inflation_that_was_done_but_not_told_is_repeated_untouched),
+        TEST(a_deflation_that_was_done_but_not_told_is_repeated_untouched),
+        TEST(a_deflation_goes_on_by_itself_after_a_reset),
+        TEST(a_deflation_cut_off_by_a_reset_that_is_wished_no_more_stays),
+        TEST(a_device_that_needs_a_reset_now_and_then_is_never_given_up),
+        TEST(questions_without_end_leave_time_for_others),
+        TEST(a_device_removed_while_it_is_reset_lets_go),
         TEST(a_device_that_lies_is_reset_and_at_last_given_up),
         TEST(a_device_without_a_deflate_queue_is_refused),
         TEST(a_device_without_configuration_is_left_at_zero),
         TEST(off_leaves_the_device_alone),
         TEST(manual_follows_when_it_is_told_to),
         TEST(what_nobody_can_give_is_tried_again_without_spinning),
+        CASES(no_lie_loses_a_page_or_has_it_twice),
+        CASES(no_lie_on_a_packed_ring_loses_a_page_or_has_it_twice),
+        cmocka_unit_test_setup(what_a_stuck_device_holds_is_lost_for_ever,
+                               plug_in), /* the last one */
     };
 
     host_memory_init(MEMORY);

@@ -87,7 +87,7 @@ virtio_device_SRCS := drivers/virtio/device.c drivers/virtio/virtq.c lib/base/fo
 
 UNIT_TESTS += virtio_balloon
 virtio_balloon_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c drivers/virtio/virtq.c lib/base/format.c \
-                       kernel/page.c kernel/vmem.c $(addprefix tests/host/,memory.c fake_transport.c fake_device.c \
+                       kernel/page.c kernel/vmem.c $(addprefix tests/host/,memory.c fake_transport.c fake_device.c lies.c \
                        event.c irq.c dma.c alloc.c clock.c cmdline.c log.c panic.c)
 
 UNIT_TESTS += virtio_report
