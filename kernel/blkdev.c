@@ -267,6 +267,7 @@ static int run(struct blkdev *dev, struct blk_request *request)
     if (error < 0)
         return error;
     blk_wait(&client, &request, 1);
+    request->client = NULL; /* which ends here */
     return request->status;
 }
 

@@ -498,7 +498,7 @@ static void ask_for_stats(void)
 
 static void statistics_tell_the_truth(void **state)
 {
-    PROVES("BAL-STAT-01", "BAL-STAT-02", "BAL-STAT-03");
+    PROVES("BAL-STAT-01", "BAL-STAT-02", "BAL-STAT-03", "BAL-STAT-04");
     uint64_t total = pages_now().total * PAGE_SIZE, free_bytes = pages_now().free * PAGE_SIZE;
 
     (void)state;
@@ -530,6 +530,22 @@ static void without_statistics_there_is_no_third_queue(void **state)
 static bool is_reset_and_met(void)
 {
     return fake.resets >= 2 && wish_is_met();
+}
+
+static void it_takes_must_tell_host_and_promises_nothing_about_contents(void **state)
+{
+    PROVES("BAL-FEAT-01", "BAL-FEAT-02", "BAL-FEAT-03");
+    (void)state;
+    for (unsigned bit = 0; bit < 24; bit++)
+        fake_offer(&fake, bit);
+    add();
+    assert_true(virtio_has(&fake.device, VIRTIO_BALLOON_F_MUST_TELL_HOST));
+    assert_false(virtio_has(&fake.device, VIRTIO_BALLOON_F_PAGE_POISON));
+    assert_false(virtio_has(&fake.device, VIRTIO_BALLOON_F_PAGE_REPORTING));
+    wish(100);
+    go(wish_is_met);
+    wish(0);
+    go(wish_is_met);
 }
 
 static void a_reset_in_the_middle_loses_no_page(void **state)
@@ -1006,6 +1022,7 @@ int main(void)
         TEST(single_pages_can_be_had_and_come_back),
         TEST(statistics_tell_the_truth),
         TEST(without_statistics_there_is_no_third_queue),
+        TEST(it_takes_must_tell_host_and_promises_nothing_about_contents),
         TEST(a_reset_in_the_middle_loses_no_page),
         TEST(an_inflation_cut_off_by_a_reset_is_repeated),
         TEST(an_inflation_that_was_done_but_not_told_is_repeated_untouched),
