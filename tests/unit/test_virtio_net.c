@@ -363,7 +363,9 @@ static void assert_sent(struct fake_chain *chain, size_t bytes, struct virtio_ne
 
 static void a_frame_goes_out_behind_its_header_in_one_descriptor(void **state)
 {
-    PROVES("NET-TX-01", "NET-TX-02", "NET-TX-07", "NET-TX-09", "NET-TX-11", "NET-TX-13", "NET-TX-17", "NET-TX-22", "NET-TX-31", "NET-TX-42", "NET-TX-43", "NET-TX-45", "SPLIT-FRM-02");
+    PROVES("NET-TX-01", "NET-TX-02", "NET-TX-07", "NET-TX-09", "NET-TX-11", "NET-TX-13",
+           "NET-TX-17", "NET-TX-22", "NET-TX-31", "NET-TX-42", "NET-TX-43", "NET-TX-45",
+           "SPLIT-FRM-02");
     struct fake_chain *chain;
 
     (void)state;
