@@ -555,8 +555,10 @@ static const char *what_is_broken(const struct balloon *balloon)
 static const char *look(struct balloon *balloon)
 {
     if (virtio_config_changed(balloon->device)) {
-        if (virtio_needs_reset(balloon->device))
-            return "the device asks for a reset";
+        const char *why = virtio_needs_reset(balloon->device);
+
+        if (why)
+            return why;
         if (read_wish(balloon))
             return "the device's configuration does not settle";
     }

@@ -528,10 +528,13 @@ static void recover(struct virtio_blk *blk, const char *why)
 
 static void look_at_config(struct virtio_blk *blk)
 {
+    const char *why;
+
     if (!virtio_config_changed(blk->device))
         return;
-    if (virtio_needs_reset(blk->device))
-        recover(blk, "the device asks for a reset");
+    why = virtio_needs_reset(blk->device);
+    if (why)
+        recover(blk, why);
     else if (read_capacity(blk))
         recover(blk, "the device's capacity cannot be read");
 }

@@ -131,10 +131,13 @@ int virtio_reset(struct virtio_device *dev)
     return -ETIMEDOUT;
 }
 
-bool virtio_needs_reset(struct virtio_device *dev)
+const char *virtio_needs_reset(struct virtio_device *dev)
 {
-    return load_once(&dev->storming) ||
-           dev->transport->get_status(dev) & VIRTIO_CONFIG_S_NEEDS_RESET;
+    if (load_once(&dev->storming))
+        return "the device interrupts without end";
+    if (dev->transport->get_status(dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+        return "the device asks for a reset";
+    return NULL;
 }
 
 int virtio_start(struct virtio_device *dev)
@@ -553,7 +556,7 @@ static bool has_news(struct virtio_device *dev)
     dev->generation = generation;
     if (changed && dev->ticking) /* its driver may be about to do something */
         start_tick(dev, TICK_NS);
-    return changed || virtio_needs_reset(dev);
+    return changed || virtio_needs_reset(dev) != NULL;
 }
 
 bool virtio_config_changed(struct virtio_device *dev)

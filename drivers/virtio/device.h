@@ -222,10 +222,10 @@ void virtio_config_watch(struct virtio_device *dev, struct event *event);
 bool virtio_config_changed(struct virtio_device *dev);
 
 /*
- * Whether the device must be reset: it asks for it (§2.1.1), or interrupts
- * without end and was silenced. Reads the status.
+ * Why the device must be reset: it asks for it (§2.1.1), or interrupts without
+ * end and was silenced. NULL: it need not. Reads the status.
  */
-bool virtio_needs_reset(struct virtio_device *dev);
+const char *virtio_needs_reset(struct virtio_device *dev);
 
 /*
  * Sets up queue `index` with at most size_max descriptors, fewer if the device

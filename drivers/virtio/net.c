@@ -550,9 +550,11 @@ static int virtio_net_receive(struct netdev *netdev, struct net_received *batch,
     if (net->dead)
         return 0;
     if (virtio_config_changed(net->dev)) {
+        const char *why = virtio_needs_reset(net->dev);
+
         read_link(net);
-        if (virtio_needs_reset(net->dev))
-            lose(net, "the device asks for a reset");
+        if (why)
+            lose(net, why);
     }
     if (net->lost)
         recover(net);
