@@ -489,46 +489,77 @@ static void give_up(struct virtio_net *net, const char *why)
         virtio_fail(net->dev, why);
 }
 
-/* Takes everything back that was lent: receive buffers for the next life, frames for reap(). */
-static void take_back(struct virtio_net *net)
+/* What was lent comes back: receive buffers for the queue's next life, frames for reap(). */
+static void take_back(struct virtio_net *net, struct virtio_queue *queue)
 {
     void *cookies[RX_BATCH];
     int n;
 
-    while ((n = virtq_drain(&net->rx.ring, cookies, RX_BATCH)) > 0) {
-        for (int i = 0; i < n; i++)
-            stash(net, cookies[i]);
-    }
-    while ((n = virtq_drain(&net->tx.ring, cookies, RX_BATCH)) > 0) {
+    while ((n = virtq_drain(&queue->ring, cookies, RX_BATCH)) > 0) {
         for (int i = 0; i < n; i++) {
             struct tx_slot *slot = cookies[i];
 
+            if (queue == &net->rx) {
+                stash(net, cookies[i]);
+                continue;
+            }
             slot->next = net->finished;
             net->finished = slot;
             net->netdev.counters.tx_errors++;
         }
     }
+    if (queue == &net->tx)
+        net->tx_armed = false;
+}
+
+/* Whether the queue works again, alone (§2.6.1); one that is not broken does. */
+static bool restart_queue(struct virtio_net *net, struct virtio_queue *queue)
+{
+    if (!virtq_broken_reason(&queue->ring))
+        return true;
+    if (virtio_queue_reset(queue) || net->dead)
+        return false;
+    take_back(net, queue);
+    return virtio_queue_restart(queue) == 0;
+}
+
+/* A lie about one queue need not disturb the other. Else the whole device has to be reset. */
+static bool restart_queues(struct virtio_net *net)
+{
+    bool broken = virtq_broken_reason(&net->rx.ring) || virtq_broken_reason(&net->tx.ring);
+
+    return broken && virtio_has(net->dev, VIRTIO_F_RING_RESET) && !virtio_needs_reset(net->dev) &&
+           restart_queue(net, &net->rx) && restart_queue(net, &net->tx);
+}
+
+/* NULL: the device works again; else why it does not. */
+static const char *restart_device(struct virtio_net *net)
+{
+    if (virtio_reset(net->dev) < 0)
+        return "the device does not answer a reset, what was lent to it stays lost";
+    if (net->dead) /* removed meanwhile: virtio_net_remove() has done the rest */
+        return "the device is gone";
+    take_back(net, &net->rx);
+    take_back(net, &net->tx);
+    if (!patience_lasts(&net->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS))
+        return "the device was reset too often";
+    if (virtio_reinit(net->dev) < 0 || virtio_start(net->dev) < 0)
+        return "the device did not come back after a reset";
+    return NULL;
 }
 
 /* The device has lied or asks for it: reset, and start again with the same buffers. */
 static void recover(struct virtio_net *net)
 {
-    bool answers = virtio_reset(net->dev) == 0;
+    const char *why = NULL;
 
-    if (net->dead) /* removed meanwhile: virtio_net_remove() has done the rest */
+    if (!restart_queues(net) ||
+        !patience_lasts(&net->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS))
+        why = restart_device(net);
+    if (net->dead)
         return;
-    if (!answers) {
-        give_up(net, "the device does not answer a reset, what was lent to it stays lost");
-        return;
-    }
-    take_back(net);
-    net->tx_armed = false;
-    if (!patience_lasts(&net->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS)) {
-        give_up(net, "the device was reset too often");
-        return;
-    }
-    if (virtio_reinit(net->dev) < 0 || virtio_start(net->dev) < 0) {
-        give_up(net, "the device did not come back after a reset");
+    if (why) {
+        give_up(net, why);
         return;
     }
     net->lost = false;
@@ -749,7 +780,8 @@ static void virtio_net_remove(struct virtio_device *dev)
     net->dead = true; /* before the reset, during which others run */
     net->netdev.link_up = false;
     if (virtio_reset(dev) == 0) {
-        take_back(net);
+        take_back(net, &net->rx);
+        take_back(net, &net->tx);
         free_headers(net);
     }
     event_signal(&netdev_event);

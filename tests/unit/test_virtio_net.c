@@ -792,6 +792,56 @@ static void a_lie_about_transmission_gives_all_frames_back(void **state)
         assert_int_equal(send(60, &fake), 1);
 }
 
+/* Frames on their way out when the other queue lies stay with the device, and so do buffers. */
+static void a_lie_about_one_queue_does_not_disturb_the_other(void **state)
+{
+    PROVES("CORE-VQR-01", "CORE-VQE-01", "CORE-CLEAN-02");
+    unsigned back = 0;
+
+    (void)state;
+    fake_offer(&fake, VIRTIO_F_RING_RESET);
+    start();
+    give(8);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(send(60, &fake), 1);
+    fake_lie_used(&fake.queues[RX].ring, 15, 60, 1);
+    assert_int_equal(receive(), 0);
+    assert_int_equal(receive(), 0);   /* resets the queue */
+    assert_int_equal(fake.resets, 1); /* of the start */
+    assert_null(reap_one());
+    assert_true(fake_available(&fake.queues[TX].ring));
+    deliver(60);
+    assert_int_equal(receive(), 1);
+
+    fake_lie_used(&fake.queues[TX].ring, 9, 0, 1);
+    assert_null(reap_one());
+    assert_int_equal(send(60, &fake), -EAGAIN);
+    assert_int_equal(receive(), 0);
+    while (reap_one())
+        back++;
+    assert_int_equal(back, 5);
+    assert_int_equal(fake.resets, 1);
+    deliver(60);
+    assert_int_equal(receive(), 1);
+    assert_int_equal(fake.device.recoveries, 2);
+}
+
+/* The device is reset as a whole. */
+static void a_queue_that_cannot_be_reset_alone_takes_the_other_along(void **state)
+{
+    (void)state;
+    fake_offer(&fake, VIRTIO_F_RING_RESET);
+    start();
+    give(8);
+    fake.queue_reset_never_ends = true;
+    fake_lie_used(&fake.queues[RX].ring, 15, 60, 1);
+    assert_int_equal(receive(), 0);
+    assert_int_equal(receive(), 0);
+    assert_int_equal(fake.resets, 2);
+    deliver(60);
+    assert_int_equal(receive(), 1);
+}
+
 static void a_device_that_lies_for_ever_is_given_up(void **state)
 {
     (void)state;
@@ -1271,6 +1321,8 @@ int main(void)
         BOTH(a_used_length_beyond_the_buffer_costs_the_device_a_reset),
         BOTH(an_id_that_was_never_lent_costs_the_device_a_reset),
         BOTH(a_lie_about_transmission_gives_all_frames_back),
+        BOTH(a_lie_about_one_queue_does_not_disturb_the_other),
+        BOTH(a_queue_that_cannot_be_reset_alone_takes_the_other_along),
         BOTH(a_device_that_lies_for_ever_is_given_up),
         BOTH(a_device_that_does_not_answer_a_reset_is_given_up),
         BOTH(the_link_follows_the_configuration),
