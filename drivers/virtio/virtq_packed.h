@@ -196,6 +196,12 @@ static inline bool packed_is_used(uint64_t word, uint32_t used_flags)
     return ((word >> PACKED_FLAGS_SHIFT) & PACKED_WRAP_FLAGS) == used_flags;
 }
 
+/* Descriptors from where the queue stands to a position in this lap or (other flags) the next. */
+static inline uint32_t packed_passed(const struct virtq *q, uint32_t at, uint32_t used_flags)
+{
+    return at - q->used_next + (used_flags != q->used_flags ? q->size : 0);
+}
+
 /*
  * A descriptor that is not used must be as we published it: a device that lost
  * count of its laps would otherwise be waited for without end.
@@ -210,37 +216,57 @@ static inline void packed_check_wrap(struct virtq *q, uint64_t word, uint32_t us
         virtq_break(q, "the device used a descriptor with a wrong wrap counter");
 }
 
+/*
+ * Whether nothing is wrong with a used entry but a length that means nothing:
+ * without WRITE it is reserved (§2.8.5), and DPDK leaves there what the driver
+ * had written. QEMU never sets WRITE but tells the length, so one that can be
+ * true is taken for true.
+ */
+static __attribute__((cold, noinline)) bool packed_len_is_reserved(const struct virtq *q,
+                                                                   uint64_t word)
+{
+    uint32_t id = (uint16_t)(word >> PACKED_ID_SHIFT);
+
+    return !(word >> PACKED_FLAGS_SHIFT & VIRTQ_DESC_F_WRITE) && id < q->size &&
+           q->slot[id].descriptors != 0 && !(q->held_slots && virtq_is_held(q, id));
+}
+
 static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct virtq_done *done,
                                                      unsigned max)
 {
-    const struct virtq_words *const desc = q->desc;
+    const struct virtq_words *const desc = q->desc, *const desc_end = desc + q->size;
+    const struct virtq_words *at = desc + q->used_next;
     struct virtq_slot *const slots = q->slot;
     const uint32_t size = q->size;
     /* One slot a buffer, however many descriptors it has: slots run out later than those. */
     const bool none_free = q->in_flight == size;
     uint16_t *link = virtq_free_link(q, none_free);
-    uint32_t freed = 0, at = q->used_next, used_flags = q->used_flags;
+    uint32_t used_flags = q->used_flags;
     const struct virtq_done *const start = done, *const end = done + max;
+    unsigned passed;
 
     for (; done < end; done++) {
         /* Pairs with the device's write of flags, §2.8.22: one load, so id and len are its own. */
-        uint64_t word = load_acquire(&desc[at].word);
-        uint32_t len = (uint32_t)word, id = (uint16_t)(word >> PACKED_ID_SHIFT), more;
+        uint64_t word = load_acquire(&at->word);
+        uint32_t len = (uint32_t)word, id = (uint16_t)(word >> PACKED_ID_SHIFT);
         struct virtq_slot *slot;
 
         if (!packed_is_used(word, used_flags)) {
-            packed_check_wrap(q, word, used_flags, freed);
+            packed_check_wrap(q, word, used_flags, packed_passed(q, at - desc, used_flags));
             break;
         }
-        slot = virtq_lent_slot(q, slots, size, id, len);
-        if (UNLIKELY(!slot))
-            break;
+        if (UNLIKELY(!virtq_is_lent(q, slots, size, id, len))) {
+            if (!packed_len_is_reserved(q, word)) {
+                virtq_refuse(q, id);
+                break;
+            }
+            len = 0;
+        }
+        slot = &slots[id];
         done->cookie = slot->cookie;
         done->len = len;
-        more = virtq_more_descriptors(slot);
-        freed += 1 + more;
-        at += 1 + more;
-        if (UNLIKELY(at >= size)) {
+        at += 1 + virtq_more_descriptors(slot);
+        if (UNLIKELY(at >= desc_end)) {
             at -= size;
             used_flags ^= PACKED_WRAP_FLAGS;
         }
@@ -249,8 +275,11 @@ static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct vir
         link = &slot->next;
     }
     virtq_end_free(q, none_free, link);
-    q->free_count += freed;
-    q->used_next = at;
+    passed = packed_passed(q, at - desc, used_flags);
+    q->free_count += passed;
+    q->used_next += passed;
+    if (used_flags != q->used_flags)
+        q->used_next -= size;
     q->used_flags = used_flags;
     return done - start;
 }
@@ -283,8 +312,13 @@ static __attribute__((noinline)) unsigned packed_get_in_order(struct virtq *q,
                 break;
             }
             last_len = (uint32_t)word;
-            if (UNLIKELY(!virtq_lent_slot(q, slots, size, named, last_len)))
-                break;
+            if (UNLIKELY(!virtq_is_lent(q, slots, size, named, last_len))) {
+                if (!packed_len_is_reserved(q, word)) {
+                    virtq_refuse(q, named);
+                    break;
+                }
+                last_len = 0;
+            }
             last = named;
         }
         /* All slots from this one to the batch's last are lent and published. */

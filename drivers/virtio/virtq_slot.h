@@ -78,13 +78,17 @@ static __attribute__((cold, noinline)) struct virtq_slot *virtq_refuse(struct vi
  *
  * slots and size are q's, in registers of the caller's loop.
  */
+static inline bool virtq_is_lent(const struct virtq *q, const struct virtq_slot *slots,
+                                 uint32_t size, uint32_t id, uint32_t len)
+{
+    return LIKELY(id < size && slots[id].descriptors != 0 && len <= slots[id].writable &&
+                  !(q->held_slots && virtq_is_held(q, id)));
+}
+
 static inline struct virtq_slot *virtq_lent_slot(struct virtq *q, struct virtq_slot *slots,
                                                  uint32_t size, uint32_t id, uint32_t len)
 {
-    if (UNLIKELY(id >= size || slots[id].descriptors == 0 || len > slots[id].writable ||
-                 (q->held_slots && virtq_is_held(q, id))))
-        return virtq_refuse(q, id);
-    return &slots[id];
+    return LIKELY(virtq_is_lent(q, slots, size, id, len)) ? &slots[id] : virtq_refuse(q, id);
 }
 
 /* Where the queue of free slots goes on: behind its last one, or at its front. */

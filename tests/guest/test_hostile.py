@@ -190,7 +190,7 @@ def test_a_disk_that_lies_is_reset_and_read_whole(ring, tmp_path):
             rings.jump_used("virtio-blk")
         else:
             rings.use_what_was_not_lent("virtio-blk")
-        rings.guest.wait_for(r"^virtio0 at .*: the device('s used index ran ahead| used an id beyond the ring)$", 20)
+        rings.guest.wait_for(r"^virtio0 at .*: the device('s used index ran ahead| used an id beyond the ring| used a descriptor with a wrong wrap counter)$", 20)
         rings.guest.wait_for(r"^vda: reset and started again$")
         rings.guest.wait_for(hash_line(digest, 2 * MIB), 30)
         assert rings.guest.wait_exit(10) == 0
