@@ -226,7 +226,10 @@ PLAIN static void store_atomic(volatile void *address, unsigned bytes, const voi
         begin(address, bytes, true);                        \
     }
 HOOKS(1)
-HOOKS(2) HOOKS(4) HOOKS(8) HOOKS(16)
+HOOKS(2)
+HOOKS(4)
+HOOKS(8)
+HOOKS(16)
 
 #define ATOMIC_HOOKS(bits)                                                                   \
     uint##bits##_t __tsan_atomic##bits##_load(const volatile void *address, int order);      \
@@ -245,9 +248,13 @@ HOOKS(2) HOOKS(4) HOOKS(8) HOOKS(16)
         (void)order;                                                                         \
         store_atomic(address, sizeof(value), &value);                                        \
     }
-    ATOMIC_HOOKS(8) ATOMIC_HOOKS(16) ATOMIC_HOOKS(32) ATOMIC_HOOKS(64)
 
-        void __tsan_init(void);
+ATOMIC_HOOKS(8)
+ATOMIC_HOOKS(16)
+ATOMIC_HOOKS(32)
+ATOMIC_HOOKS(64)
+
+void __tsan_init(void);
 void __tsan_func_entry(void *caller);
 void __tsan_func_exit(void);
 void __tsan_atomic_thread_fence(int order);

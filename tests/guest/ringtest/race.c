@@ -274,12 +274,11 @@ static int run(void)
 
     while (race.answered < race.total && outcome == WELL)
         outcome = KERNEL_CALL(enum outcome, some_steps());
-    printf(
-        "race ring=%s hypervisor=%s buffers=%llu publishes=%llu notifications=%llu sleeps=%llu "
-        "resets=%u\n",
-        virtio_ring_text(race.device), hypervisor_name(), (unsigned long long)race.answered,
-        (unsigned long long)race.publishes, (unsigned long long)race.notifications,
-        (unsigned long long)race.sleeps, race.resets);
+    printf("race ring=%s hypervisor=%s buffers=%llu publishes=%llu notifications=%llu sleeps=%llu "
+           "resets=%u\n",
+           virtio_ring_text(race.device), hypervisor_name(), (unsigned long long)race.answered,
+           (unsigned long long)race.publishes, (unsigned long long)race.notifications,
+           (unsigned long long)race.sleeps, race.resets);
     return tell(outcome);
 }
 
