@@ -228,6 +228,22 @@ static uint8_t look_for_requests(struct virtio_device *dev)
     return behind->get_status(dev);
 }
 
+/* A disk of zeros. */
+static void answer_reads(struct fake_transport *of, unsigned queue)
+{
+    static const uint8_t zeros[512 + 1]; /* and the status */
+    struct fake_queue *ring = &of->queues[queue].ring;
+    struct fake_chain *chain;
+
+    while ((chain = fake_pop(ring))) {
+        fake_write(chain, 0, zeros, sizeof(zeros));
+        fake_push(ring, chain, sizeof(zeros));
+    }
+    fake_want_notification(ring);
+    fake_transport_interrupt(of, queue);
+}
+
+/* What the device did not answer is asked again after its reset. */
 static void requests_come_back_only_when_the_reset_has_ended(void **state)
 {
     static uint8_t memory[8][512];
@@ -251,9 +267,15 @@ static void requests_come_back_only_when_the_reset_has_ended(void **state)
     }
     fake.reset_polls = 40;
     fake_transport_ask_for_reset(&fake);
-    assert_int_equal(blk_wait(&client, done, 8), 8);
-    for (unsigned i = 0; i < 8; i++)
-        assert_true(done[i]->status < 0);
+    fake.kicked = answer_reads;
+    for (unsigned back = 0; back < 8;) {
+        int n = blk_wait(&client, done, 8);
+
+        assert_true(n > 0);
+        back += (unsigned)n;
+        while (n-- > 0)
+            assert_int_equal(done[n]->status, 0);
+    }
     assert_true(looks_while_resetting >= 40);
 }
 
