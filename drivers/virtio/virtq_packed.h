@@ -231,6 +231,22 @@ static __attribute__((cold, noinline)) bool packed_len_is_reserved(const struct 
            q->slot[id].descriptors != 0 && !(q->held_slots && virtq_is_held(q, id));
 }
 
+/* What the used entry says; the bytes written in *len. false: a lie, and the queue is broken. */
+static inline bool packed_judge(struct virtq *q, const struct virtq_slot *slots, uint32_t size,
+                                uint64_t word, uint32_t *len)
+{
+    uint32_t id = (uint16_t)(word >> PACKED_ID_SHIFT);
+
+    *len = (uint32_t)word;
+    if (LIKELY(virtq_is_lent(q, slots, size, id, *len)))
+        return true;
+    *len = 0;
+    if (packed_len_is_reserved(q, word))
+        return true;
+    virtq_refuse(q, id);
+    return false;
+}
+
 static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct virtq_done *done,
                                                      unsigned max)
 {
@@ -248,23 +264,17 @@ static __attribute__((noinline)) unsigned packed_get(struct virtq *q, struct vir
     for (; done < end; done++) {
         /* Pairs with the device's write of flags, §2.8.22: one load, so id and len are its own. */
         uint64_t word = load_acquire(&at->word);
-        uint32_t len = (uint32_t)word, id = (uint16_t)(word >> PACKED_ID_SHIFT);
         struct virtq_slot *slot;
+        uint32_t id = (uint16_t)(word >> PACKED_ID_SHIFT);
 
         if (!packed_is_used(word, used_flags)) {
             packed_check_wrap(q, word, used_flags, packed_passed(q, at - desc, used_flags));
             break;
         }
-        if (UNLIKELY(!virtq_is_lent(q, slots, size, id, len))) {
-            if (!packed_len_is_reserved(q, word)) {
-                virtq_refuse(q, id);
-                break;
-            }
-            len = 0;
-        }
+        if (UNLIKELY(!packed_judge(q, slots, size, word, &done->len)))
+            break;
         slot = &slots[id];
         done->cookie = slot->cookie;
-        done->len = len;
         at += 1 + virtq_more_descriptors(slot);
         if (UNLIKELY(at >= desc_end)) {
             at -= size;
@@ -305,21 +315,14 @@ static __attribute__((noinline)) unsigned packed_get_in_order(struct virtq *q,
         if (last == VIRTQ_NO_BATCH) {
             /* Pairs with the device's write of flags, §2.8.22: id and len are its own. */
             uint64_t word = load_acquire(&desc[at].word);
-            uint32_t named = (uint16_t)(word >> PACKED_ID_SHIFT);
 
             if (!packed_is_used(word, used_flags)) {
                 packed_check_wrap(q, word, used_flags, freed);
                 break;
             }
-            last_len = (uint32_t)word;
-            if (UNLIKELY(!virtq_is_lent(q, slots, size, named, last_len))) {
-                if (!packed_len_is_reserved(q, word)) {
-                    virtq_refuse(q, named);
-                    break;
-                }
-                last_len = 0;
-            }
-            last = named;
+            if (UNLIKELY(!packed_judge(q, slots, size, word, &last_len)))
+                break;
+            last = (uint16_t)(word >> PACKED_ID_SHIFT);
         }
         /* All slots from this one to the batch's last are lent and published. */
         done[n].cookie = slot->cookie;

@@ -54,8 +54,9 @@ static __attribute__((cold, noinline)) bool virtq_is_held(const struct virtq *q,
     return false;
 }
 
-/* What is wrong with the used entry; apart from the checks, which are to be small. */
-static __attribute__((cold, noinline)) struct virtq_slot *virtq_refuse(struct virtq *q, uint32_t id)
+/* Breaks the queue: what is wrong with the used entry. Apart from the checks, which are to be
+ * small. */
+static __attribute__((cold, noinline)) void virtq_refuse(struct virtq *q, uint32_t id)
 {
     if (id >= q->size)
         virtq_break(q, "the device used an id beyond the ring");
@@ -65,16 +66,15 @@ static __attribute__((cold, noinline)) struct virtq_slot *virtq_refuse(struct vi
         virtq_break(q, "the device used a buffer that was not published");
     else
         virtq_break(q, "the device wrote more than was lent");
-    return NULL;
 }
 
 /*
- * Checks what the device says of a finished buffer; the slot, or NULL and the
- * queue is broken. Unchecked, an id beyond the ring would make us read any
- * memory, an idle one would free a buffer twice, one that was not published
- * would reach the device after its memory was given back, and a length beyond
- * what was lent would have the owner read what was never written. (That it
- * gives back a buffer untouched, only its owner can tell.)
+ * Whether what the device says of a finished buffer can be true. Unchecked, an
+ * id beyond the ring would make us read any memory, an idle one would free a
+ * buffer twice, one that was not published would reach the device after its
+ * memory was given back, and a length beyond what was lent would have the owner
+ * read what was never written. (That it gives back a buffer untouched, only its
+ * owner can tell.)
  *
  * slots and size are q's, in registers of the caller's loop.
  */
@@ -83,12 +83,6 @@ static inline bool virtq_is_lent(const struct virtq *q, const struct virtq_slot 
 {
     return LIKELY(id < size && slots[id].descriptors != 0 && len <= slots[id].writable &&
                   !(q->held_slots && virtq_is_held(q, id)));
-}
-
-static inline struct virtq_slot *virtq_lent_slot(struct virtq *q, struct virtq_slot *slots,
-                                                 uint32_t size, uint32_t id, uint32_t len)
-{
-    return LIKELY(virtq_is_lent(q, slots, size, id, len)) ? &slots[id] : virtq_refuse(q, id);
 }
 
 /* Where the queue of free slots goes on: behind its last one, or at its front. */

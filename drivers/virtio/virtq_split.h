@@ -217,10 +217,13 @@ static __attribute__((noinline)) unsigned split_get(struct virtq *q, struct virt
     for (uint32_t entry = at; done < end; done++, entry++) {
         const struct virtq_used_elem *elem = &used->ring[entry & (size - 1)];
         uint32_t id = load_once(&elem->id), len = load_once(&elem->len);
-        struct virtq_slot *slot = virtq_lent_slot(q, slots, size, id, len);
+        struct virtq_slot *slot;
 
-        if (UNLIKELY(!slot))
+        if (UNLIKELY(!virtq_is_lent(q, slots, size, id, len))) {
+            virtq_refuse(q, id);
             break;
+        }
+        slot = &slots[id];
         done->cookie = slot->cookie;
         done->len = len;
         freed += slot->descriptors;
@@ -263,8 +266,10 @@ static __attribute__((noinline)) unsigned split_get_in_order(struct virtq *q,
             uint32_t named = load_once(&elem->id);
 
             last_len = load_once(&elem->len);
-            if (UNLIKELY(!virtq_lent_slot(q, slots, mask + 1, named, last_len)))
+            if (UNLIKELY(!virtq_is_lent(q, slots, mask + 1, named, last_len))) {
+                virtq_refuse(q, named);
                 break;
+            }
             last = named;
         }
         done[n].cookie = slot->cookie;
