@@ -221,6 +221,7 @@ HOST_FLAGS := -std=gnu11 -O1 -g -I. -MMD -MP -Wall -Wextra -Wshadow -Werror -fsa
               -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 include tests/unit/tests.mk
+include tests/unit/vhost.mk
 include tests/conformance/conformance.mk
 
 $(call remember,$(BUILD)/.made-of/tests,$(HOST_CC) $(HOST_FLAGS) $(foreach test,$(UNIT_TESTS),$($(test)_CFLAGS)))

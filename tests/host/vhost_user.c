@@ -473,17 +473,17 @@ static bool check_config_access(struct vhost_user *device, uint32_t offset, uint
     return true;
 }
 
-bool vhost_user_get_config(struct vhost_user *device, uint32_t offset, void *to, uint32_t bytes)
+bool vhost_user_get_config(struct vhost_user *device, void *to, uint32_t bytes)
 {
-    struct config_space space = { .offset = offset, .bytes = bytes };
+    struct config_space space = { .bytes = bytes };
 
-    if (!check_config_access(device, offset, bytes) ||
+    if (!check_config_access(device, 0, bytes) ||
         !send_message(device, GET_CONFIG, 0, &space, CONFIG_HEADER_BYTES + bytes, -1) ||
         !receive_reply(device, GET_CONFIG, &space, CONFIG_HEADER_BYTES + bytes))
         return false;
-    if (space.offset != offset || space.bytes != bytes)
-        return fail(device, "asked for %u bytes of the configuration at %u, got %u at %u", bytes,
-                    offset, space.bytes, space.offset);
+    if (space.offset || space.bytes != bytes)
+        return fail(device, "asked for %u bytes of the configuration, got %u at %u", bytes,
+                    space.bytes, space.offset);
     memcpy(to, space.field, bytes);
     return true;
 }

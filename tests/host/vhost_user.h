@@ -103,8 +103,11 @@ bool vhost_user_set_features(struct vhost_user *device, uint64_t features);
 bool vhost_user_set_status(struct vhost_user *device, uint8_t status);
 bool vhost_user_get_status(struct vhost_user *device, uint8_t *status);
 
-/* The device's configuration (protocol feature CONFIG). */
-bool vhost_user_get_config(struct vhost_user *device, uint32_t offset, void *to, uint32_t bytes);
+/*
+ * The device's configuration (protocol feature CONFIG): its first so many bytes,
+ * because some devices take any offset for 0.
+ */
+bool vhost_user_get_config(struct vhost_user *device, void *to, uint32_t bytes);
 bool vhost_user_set_config(struct vhost_user *device, uint32_t offset, const void *from,
                            uint32_t bytes);
 
