@@ -387,7 +387,9 @@ static int read_limits(struct virtio_blk *blk, struct limits *limits)
                    SEGMENT_BYTES_MAX);
 
     limits->segments = MIN(MIN(MAX(segments, 1), SEGMENTS_MAX), ring_holds);
-    limits->segment_bytes = MIN(segment_bytes, SEGMENT_BYTES_MAX);
+    /* QEMU's vhost-user export offers SIZE_MAX and says 0, meaning that it has no limit. */
+    limits->segment_bytes =
+        segment_bytes ? MIN(segment_bytes, SEGMENT_BYTES_MAX) : SEGMENT_BYTES_MAX;
     limits->block_bytes = read_limit(
         blk, VIRTIO_BLK_F_BLK_SIZE, offsetof(struct virtio_blk_config, blk_size), BLK_SECTOR_BYTES);
     return check_limits(limits);

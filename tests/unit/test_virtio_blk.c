@@ -447,6 +447,18 @@ static void limits_that_hold_no_block_are_refused(void **state)
     assert_null(dev);
 }
 
+/* As qemu-storage-daemon offers its exports. */
+static void a_segment_size_of_0_is_no_limit(void **state)
+{
+    (void)state;
+    config.size_max = 0;
+    fake_offer(&fake, VIRTIO_BLK_F_SIZE_MAX);
+    start();
+    assert_int_equal(blkdev_read(dev, 0, memory, 65536), 0);
+    assert_memory_equal(memory, disk, 65536);
+    assert_int_equal(largest_segment_bytes, 65536);
+}
+
 static void nonsense_block_sizes_are_refused(void **state)
 {
     static const uint32_t sizes[] = { 0, 1, 256, 511, 513, 131072, UINT32_MAX, 1U << 31 };
@@ -1585,6 +1597,7 @@ int main(void)
         TEST(segments_are_cut_at_the_size_limit),
         TEST(without_seg_max_a_single_segment_is_asked_for),
         TEST(limits_that_hold_no_block_are_refused),
+        TEST(a_segment_size_of_0_is_no_limit),
         TEST(nonsense_block_sizes_are_refused),
         TEST(a_queue_too_small_for_a_request_is_refused),
         TEST(the_smallest_queue_carries_everything),
