@@ -654,16 +654,16 @@ static void read_mac(struct virtio_net *net)
 
 static void read_mtu(struct virtio_net *net)
 {
-    le16 mtu = NETDEV_MTU_DEFAULT;
+    le16 mtu;
 
-    if (virtio_has(net->dev, VIRTIO_NET_F_MTU) &&
-        virtio_config_read(net->dev, offsetof(struct virtio_net_config, mtu), &mtu, sizeof(mtu)) ==
-            0 &&
-        mtu < NETDEV_MTU_MIN) {
+    net->netdev.mtu = NETDEV_MTU_DEFAULT;
+    if (!virtio_has(net->dev, VIRTIO_NET_F_MTU) ||
+        virtio_config_read(net->dev, offsetof(struct virtio_net_config, mtu), &mtu, sizeof(mtu)))
+        return;
+    if (mtu < NETDEV_MTU_MIN)
         log_error("%s: an MTU of %u is nonsense, using %u", net->bus, mtu, NETDEV_MTU_DEFAULT);
-        mtu = NETDEV_MTU_DEFAULT;
-    }
-    net->netdev.mtu = MIN(mtu, MTU_MAX);
+    else
+        net->netdev.mtu = MIN(mtu, MTU_MAX);
 }
 
 /*

@@ -292,6 +292,13 @@ static void an_mtu_of_0_is_nonsense(void **state)
     start_with_mtu(0, 1500);
 }
 
+static void an_mtu_that_does_not_settle_is_not_believed(void **state)
+{
+    (void)state;
+    fake.never_settles = true;
+    start_with_mtu(0, 1500);
+}
+
 static void an_mtu_of_65535_is_cut_to_what_a_packet_can_be(void **state)
 {
     (void)state;
@@ -1292,6 +1299,7 @@ int main(void)
         BOTH(an_mtu_of_68_is_taken),
         BOTH(an_mtu_of_67_is_nonsense),
         BOTH(an_mtu_of_0_is_nonsense),
+        BOTH(an_mtu_that_does_not_settle_is_not_believed),
         BOTH(an_mtu_of_65535_is_cut_to_what_a_packet_can_be),
         BOTH(a_large_mtu_without_merging_needs_large_buffers),
         BOTH(without_merging_buffers_hold_1526_bytes),
