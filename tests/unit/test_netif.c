@@ -1117,6 +1117,21 @@ static void short_frames_harm_nothing(void **state)
     assert_null(next_sent());
 }
 
+static void an_arp_request_is_not_completed_from_an_older_frame(void **state)
+{
+    uint8_t frame[60] = { 0 };
+
+    (void)state;
+    put_arp(frame, 1, our_mac);
+    for (unsigned i = 0; i < dev.rx_buffers; i++) /* each buffer has one in it */
+        deliver(frame, 42, NET_CHECKSUM_UNKNOWN);
+    while (next_sent())
+        ;
+    for (size_t bytes = 14; bytes < 42; bytes++)
+        deliver(frame, bytes, NET_CHECKSUM_UNKNOWN);
+    assert_null(next_sent());
+}
+
 static void fragments_that_never_complete_are_forgotten(void **state)
 {
     uint8_t frame[FRAME_MAX];
@@ -1300,6 +1315,7 @@ int main(void)
         TEST(a_closed_connection_that_nobody_reads_is_forgotten),
         TEST(garbage_harms_nothing),
         TEST(short_frames_harm_nothing),
+        TEST(an_arp_request_is_not_completed_from_an_older_frame),
         TEST(fragments_that_never_complete_are_forgotten),
         TEST(the_link_is_followed),
         TEST(an_idle_stack_sleeps_for_a_second),
