@@ -246,12 +246,14 @@ $(foreach test,$(UNIT_TESTS),$(eval $(call unit_test,$(test))))
 unit: $(UNIT_TESTS:%=$(BUILD)/tests/%)
 	@:
 
+include tests/fuzz/fuzz.mk
+
 # The same by another compiler. newlib is not: it is built by gcc alone.
 clang: | $(SHARED)/.setup-check
 	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/clang all
 
-test: all unit | $(SHARED)/.setup-run $(SHARED)/.setup-test
-	@tests/run-suites $(UNIT_TESTS:%=$(BUILD)/tests/%) tests/tools tests/guest
+test: all unit fuzz-targets | $(SHARED)/.setup-run $(SHARED)/.setup-test
+	@tests/run-suites $(UNIT_TESTS:%=$(BUILD)/tests/%) tests/fuzz/run tests/tools tests/guest
 
 check: all clang | $(SHARED)/.setup-check
 	@tools/check
@@ -275,6 +277,7 @@ help:
 	@echo "make test             hosted tests under sanitizers, then the guest in QEMU"
 	@echo "make unit             builds the hosted tests: build/tests/NAME runs one"
 	@echo "make conformance      which of the standard's requirements are shown, and by which test"
+	@echo "make fuzz             each fuzz target for SECONDS=$(SECONDS), with a table at the end"
 	@echo "make check            a second build, by clang; layers, headers, objects, layout, lint"
 	@echo "make clang            the same images by clang, under build/clang/"
 	@echo "make bench-boot       instructions, time and memory from the first instruction to main()"

@@ -56,9 +56,9 @@
 #define RECOVERY_FORGOTTEN_NS (600 * NSEC_PER_SEC)
 
 /*
- * Having worked for so long without a pause, the thread makes one: a device that
- * wants something all the time does not keep the CPU from the application. Any
- * wait that long is a pause.
+ * After so many rounds without a pause the thread makes one: a device that wants
+ * something all the time does not keep the CPU from the application. Any wait
+ * that long is a pause.
  */
 #define ROUNDS_MAX 64 /* half a GiB at most */
 #define PAUSE_NS   NSEC_PER_MSEC

@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A network card, a disk or a balloon whose configuration space, features and
+ * queue sizes are the input's, and which changes them, asks for resets, answers
+ * late, never or wrongly while its driver works. After it was removed nothing
+ * of it may be left, and all that clients gave has come back.
+ */
+#include <setjmp.h>
+
+#include "drivers/virtio/spec/blk.h"
+#include "drivers/virtio/spec/ids.h"
+#include "kernel/blkdev.h"
+#include "kernel/clock.h"
+#include "kernel/irq.h"
+#include "kernel/netdev.h"
+#include "kernel/page.h"
+#include "kernel/report.h"
+#include "kernel/thread.h"
+#include "kernel/timer.h"
+#include "kernel/vmem.h"
+#include "tests/fuzz/disks.h"
+#include "tests/fuzz/input.h"
+#include "tests/fuzz/memory.h"
+#include "tests/host/alloc.h"
+#include "tests/host/clock.h"
+#include "tests/host/event.h"
+#include "tests/host/fake_transport.h"
+#include "tests/host/irq.h"
+#include "tests/host/log.h"
+
+#define STEPS_MAX    512
+#define CONFIG_BYTES 64
+#define QUEUES       3
+#define REQUESTS     16
+#define SECTOR_LIMIT 64
+#define FRAMES       32
+#define FRAME_ROOM   1600
+#define PLACES_MAX   64
+#define PAGES        2048
+#define CHUNKS_MAX   16
+#define IDLE_ROUNDS  8
+#define ROUND_NS     (20 * NSEC_PER_MSEC)
+
+enum {
+    NOT_MODERN = 1,
+    SERVES_KICKS = 2, /* as soon as it is notified, rightly */
+    POLLED = 4,
+    HIGH_MEMORY = 8, /* where a balloon's page numbers do not reach */
+    REFUSES_FEATURES = 16,
+    NEVER_SETTLES = 32,
+    NO_RESET = 64,
+    MEMORY_ENDS = 128, /* allocations fail after a while */
+};
+
+/* How an input begins; tests/fuzz/make-seeds knows it too. */
+struct script {
+    uint8_t type, flags, n_vectors, refused_from, reset_polls, unsettled, config_bytes, allocs;
+    uint16_t queue_size[QUEUES];
+    uint32_t features[VIRTIO_FEATURE_WORDS];
+    uint8_t config[CONFIG_BYTES];
+} __attribute__((packed));
+
+static struct script script;
+static struct fake_transport fake;
+static bool honest; /* it has not lied in its rings */
+static bool was_stuck;
+static unsigned objects_before;
+static const void *retired_balloon; /* freed by its driver, at its next probe */
+
+/* ---- pages for the balloon: they exist by their numbers only, and are never to be touched */
+
+static uint8_t page_taken[PAGES];
+static unsigned pages_taken;
+static void *chunks[CHUNKS_MAX]; /* pages for the driver's own use */
+static unsigned n_chunks;
+static struct event *page_watcher;
+
+static phys_addr_t pages_start(void)
+{
+    return script.flags & HIGH_MEMORY ? UINT64_C(1) << 45 : UINT64_C(1) << 33;
+}
+
+static bool is_free_run(unsigned first, unsigned n)
+{
+    for (unsigned i = first; i < first + n; i++)
+        if (page_taken[i])
+            return false;
+    return true;
+}
+
+static void mark(unsigned first, unsigned n, bool taken)
+{
+    memset(page_taken + first, taken, n);
+    pages_taken += taken ? n : -n;
+}
+
+phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
+{
+    for (*order = max_order; pages_taken < PAGES; (*order)--) {
+        unsigned n = 1u << *order;
+
+        for (unsigned first = PAGES - n; first < PAGES; first -= n) {
+            if (is_free_run(first, n)) {
+                mark(first, n, true);
+                return pages_start() + first * PAGE_SIZE;
+            }
+        }
+        if (*order == 0)
+            break;
+    }
+    return 0;
+}
+
+void page_free_top(phys_addr_t start, unsigned order)
+{
+    uint64_t first = (start - pages_start()) / PAGE_SIZE;
+
+    expect(order <= PAGE_ORDER_2M && first <= PAGES - (1u << order),
+           "pages come back that were taken");
+    for (uint64_t i = first; i < first + (1u << order); i++)
+        expect(page_taken[i], "a page comes back once");
+    mark((unsigned)first, 1u << order, false);
+}
+
+phys_addr_t page_alloc(unsigned order)
+{
+    expect(order == 0, "a chunk is a page");
+    if (!host_alloc_allowed() || n_chunks == CHUNKS_MAX)
+        return 0;
+    chunks[n_chunks] = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
+    return (uintptr_t)chunks[n_chunks++];
+}
+
+void page_free(phys_addr_t start, unsigned order)
+{
+    unsigned i = 0;
+
+    expect(order == 0, "a chunk is a page");
+    while (i < n_chunks && (uintptr_t)chunks[i] != start)
+        i++;
+    expect(i < n_chunks, "a chunk comes back once");
+    free(chunks[i]);
+    chunks[i] = chunks[--n_chunks];
+}
+
+void page_watch(uint64_t pages, struct event *event)
+{
+    expect(pages > 0, "somebody waits for a page at least");
+    page_watcher = event;
+}
+
+void page_get_stats(struct page_stats *stats)
+{
+    *stats = (struct page_stats){ .total = PAGES, .free = PAGES - pages_taken };
+}
+
+uint64_t page_available(void)
+{
+    return PAGES - pages_taken;
+}
+
+void vmem_get_stats(struct vmem_stats *stats)
+{
+    memset(stats, 0, sizeof(*stats));
+}
+
+/* ---- the kernel's other services */
+
+static struct netdev *netdev; /* NULL: there is none */
+
+struct event netdev_event = EVENT_INIT(netdev_event);
+
+void netdev_register(struct netdev *dev)
+{
+    strcpy(dev->name, "eth0");
+    netdev = dev;
+}
+
+static void (*thread_entry)(void *);
+static jmp_buf thread_out;
+
+struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
+{
+    (void)name;
+    (void)argument;
+    thread_entry = entry;
+    return (struct thread *)&fake;
+}
+
+void report_open_list(struct report *report, const char *key)
+{
+    (void)report;
+    (void)key;
+}
+
+void report_open_item(struct report *report, const char *text, ...)
+{
+    (void)report;
+    (void)text;
+}
+
+void report_close(struct report *report)
+{
+    (void)report;
+}
+
+void report_number(struct report *report, const char *key, uint64_t value)
+{
+    (void)report;
+    (void)key;
+    (void)value;
+}
+
+/* ---- the device's side */
+
+static bool is_disk(void)
+{
+    return fake.device.type == VIRTIO_ID_BLOCK;
+}
+
+static uint8_t content(uint64_t sector)
+{
+    return (uint8_t)(0x40 | sector % 64);
+}
+
+/* What a disk writes for a read that succeeds; anything else gets none of it. */
+static void answer_read(struct fake_chain *chain, const struct virtio_blk_req *request)
+{
+    uint64_t bytes = chain->writable_bytes - 1;
+
+    expect(bytes % BLK_SECTOR_BYTES == 0, "whole sectors are read");
+    for (uint64_t at = 0; at < bytes; at += BLK_SECTOR_BYTES) {
+        uint8_t sector[BLK_SECTOR_BYTES];
+
+        memset(sector, content(request->sector + at / BLK_SECTOR_BYTES), sizeof(sector));
+        fake_write(chain, at, sector, sizeof(sector));
+    }
+}
+
+static void answer(unsigned queue, struct fake_chain *chain, uint8_t status, uint32_t less)
+{
+    uint32_t len = (uint32_t)chain->writable_bytes;
+    struct virtio_blk_req request;
+
+    if (is_disk()) {
+        expect(fake_read(chain, 0, &request, sizeof(request)) == sizeof(request) && len >= 1,
+               "a request has a header and a status");
+        if (request.type == VIRTIO_BLK_T_IN && status == VIRTIO_BLK_S_OK && !less)
+            answer_read(chain, &request);
+        fake_write(chain, len - 1, &status, 1);
+    }
+    fake_push(&fake.queues[queue].ring, chain, len - (less < len ? less : len));
+}
+
+static void serve(unsigned queue, unsigned n, uint8_t status, uint32_t less)
+{
+    struct fake_queue *ring = &fake.queues[queue].ring;
+    struct fake_chain *chain;
+
+    if (!fake.queues[queue].live)
+        return;
+    while (n-- && (chain = fake_pop(ring)))
+        answer(queue, chain, status, less);
+    fake_want_notification(ring);
+    fake_transport_interrupt(&fake, queue);
+}
+
+static void kicked(struct fake_transport *transport, unsigned queue)
+{
+    (void)transport;
+    if (script.flags & SERVES_KICKS)
+        serve(queue, UINT32_MAX, 0, 0);
+}
+
+static void lie(struct input *input)
+{
+    unsigned queue = take8(input) % QUEUES;
+    uint32_t id = take8(input), len = take16(input);
+    struct fake_transport_queue *of = &fake.queues[queue];
+
+    if (!of->live)
+        return;
+    honest = false;
+    fake_lie_used(&of->ring, id, len, 1);
+    fake_transport_interrupt(&fake, queue);
+}
+
+/* ---- a round of the disk's client */
+
+static struct blk_client client;
+static struct request {
+    struct blk_request request;
+    struct blk_elem elem[2];
+    uint8_t memory[2][4 * BLK_SECTOR_BYTES];
+    bool busy;
+} requests[REQUESTS];
+
+static void check_request(const struct request *one)
+{
+    uint64_t sector = one->request.sector;
+
+    if (one->request.operation != BLK_READ || one->request.status || !honest)
+        return;
+    for (unsigned i = 0; i < one->request.n_elem; i++)
+        for (unsigned at = 0; at < one->elem[i].bytes; at++)
+            expect(one->memory[i][at] == content(sector + at / BLK_SECTOR_BYTES +
+                                                 (i ? one->elem[0].bytes / BLK_SECTOR_BYTES : 0)),
+                   "a read that succeeds has the disk's bytes");
+}
+
+static void collect(void)
+{
+    struct blk_request *done[REQUESTS];
+    int n = blk_reap(&client, done, REQUESTS);
+
+    for (int i = 0; i < n; i++) {
+        struct request *one = done[i]->cookie;
+
+        expect(one->busy, "a request comes back once");
+        check_request(one);
+        one->busy = false;
+    }
+}
+
+static void submit_one(struct input *input)
+{
+    uint8_t what = take8(input), sector = take8(input), pieces = take8(input);
+    struct request *one = requests;
+    struct blk_request *list[1];
+
+    while (one < requests + REQUESTS && one->busy)
+        one++;
+    if (one == requests + REQUESTS)
+        return;
+    memset(one->memory, 0, sizeof(one->memory));
+    for (unsigned i = 0; i < 2; i++)
+        one->elem[i] =
+            (struct blk_elem){ one->memory[i], (1 + (pieces >> 2 * i & 3)) * BLK_SECTOR_BYTES };
+    one->request = (struct blk_request){ .operation = what & 3,
+                                         .n_elem = 1 + (what >> 2 & 1),
+                                         .elem = one->elem,
+                                         .sector = sector % SECTOR_LIMIT,
+                                         .cookie = one };
+    if (one->request.operation == BLK_FLUSH)
+        one->request.n_elem = 0;
+    if (one->request.operation == BLK_IDENTIFY) {
+        one->request.n_elem = 1;
+        one->elem[0].bytes = BLK_IDENTITY_BYTES;
+    }
+    list[0] = &one->request;
+    one->busy = true;
+    if (blk_submit(&client, list, 1) != 1)
+        one->busy = false;
+}
+
+static void disk_round(struct input *input)
+{
+    if (!blkdev_next(NULL))
+        return;
+    submit_one(input);
+    collect();
+}
+
+static void begin_disk(void)
+{
+    struct blkdev *dev = blkdev_next(NULL);
+
+    memset(requests, 0, sizeof(requests));
+    client.dev = NULL;
+    if (dev)
+        blk_client_init(&client, dev);
+}
+
+static void end_disk(void)
+{
+    expect(!blkdev_next(NULL), "no disk is listed any more");
+    if (client.dev)
+        collect();
+    for (unsigned i = 0; i < REQUESTS; i++)
+        expect(!requests[i].busy, "every request has come back");
+    fuzz_forget_disks();
+}
+
+/* ---- a round of the network's user */
+
+static struct net_buffer buffers[FRAMES];
+static uint8_t *rooms[FRAMES];
+static bool lent[FRAMES], sent[FRAMES];
+static uint8_t out[FRAMES][128];
+
+static void give(void)
+{
+    for (unsigned i = 0; i < FRAMES; i++) {
+        struct net_buffer *list[1] = { &buffers[i] };
+
+        if (lent[i])
+            continue;
+        if (!rooms[i])
+            rooms[i] = malloc(MAX(netdev->rx_buffer_bytes, 1u));
+        buffers[i] = (struct net_buffer){ rooms[i], netdev->rx_buffer_bytes };
+        lent[i] = netdev->ops->give(netdev, list, 1) == 1;
+    }
+}
+
+static void receive(void)
+{
+    struct net_received batch[PLACES_MAX];
+    int n;
+
+    if (netdev->rx_batch_min > PLACES_MAX)
+        return;
+    n = netdev->ops->receive(netdev, batch, PLACES_MAX);
+    for (int i = 0; i < n; i++) {
+        unsigned index = (unsigned)(batch[i].buffer - buffers);
+
+        expect(index < FRAMES && lent[index], "a buffer comes back once");
+        expect(batch[i].offset + batch[i].bytes <= batch[i].buffer->bytes,
+               "a frame lies in its buffer");
+        lent[index] = false;
+    }
+}
+
+static void reap(void)
+{
+    void *cookies[4];
+    int n;
+
+    while ((n = netdev->ops->reap(netdev, cookies, 4)) > 0) {
+        for (int i = 0; i < n; i++) {
+            bool *flag = cookies[i];
+
+            expect(*flag, "a frame is reaped once");
+            *flag = false;
+        }
+    }
+}
+
+static void transmit(unsigned bytes, unsigned headroom)
+{
+    for (unsigned i = 0; i < FRAMES; i++) {
+        struct net_elem elem = { out[i] + 16, bytes };
+        struct net_packet packet = { &elem, 1, (uint16_t)headroom, 0, 0, &sent[i] };
+
+        if (sent[i])
+            continue;
+        sent[i] = true;
+        if (netdev->ops->transmit(netdev, &packet, 1) != 1)
+            sent[i] = false;
+        return;
+    }
+}
+
+static void network_round(struct input *input)
+{
+    uint8_t what = take8(input);
+
+    if (!netdev)
+        return;
+    expect(netdev->mtu >= NETDEV_MTU_MIN && netdev->rx_batch_min > 0 && !(netdev->mac[0] & 1),
+           "a network card is sound");
+    if (what & 1)
+        give();
+    if (what & 2)
+        receive();
+    if (what & 4)
+        transmit(1 + take8(input) % 112, what & 64 ? 16 : 0);
+    if (what & 8)
+        reap();
+    if (what & 16 && !netdev->ops->arm(netdev) && what & 128)
+        netdev->ops->disarm(netdev);
+    if (what & 32)
+        netdev->ops->arm_transmit(netdev);
+}
+
+static void end_network(void)
+{
+    if (netdev)
+        reap();
+    for (unsigned i = 0; i < FRAMES; i++) {
+        expect(was_stuck || !sent[i], "every frame is reaped");
+        free(rooms[i]);
+        rooms[i] = NULL;
+    }
+    memset(lent, 0, sizeof(lent));
+    memset(sent, 0, sizeof(sent));
+    netdev = NULL;
+}
+
+/* ---- a round of the balloon's thread: until it has waited a few times */
+
+static unsigned idle_left;
+static struct timer round_over;
+
+/* Also where the thread only pauses in its work; not while it waits for a reset. */
+static void end_round(struct timer *timer)
+{
+    if (!fake.resetting)
+        longjmp(thread_out, 1);
+    timer_start(timer, host_clock_ns + ROUND_NS);
+}
+
+static void idle(void)
+{
+    if (idle_left-- == 0)
+        longjmp(thread_out, 1);
+    for (unsigned i = 0; i < QUEUES; i++)
+        if (script.flags & SERVES_KICKS)
+            serve(i, 1, 0, 0);
+}
+
+static void balloon_round(void)
+{
+    if (!thread_entry)
+        return;
+    idle_left = IDLE_ROUNDS;
+    host_idle = idle;
+    timer_init(&round_over, end_round);
+    timer_start(&round_over, host_clock_ns + ROUND_NS);
+    if (!setjmp(thread_out))
+        thread_entry(NULL);
+    timer_cancel(&round_over);
+    host_idle = NULL;
+}
+
+static void end_balloon(void)
+{
+    expect(was_stuck || (pages_taken == 0 && n_chunks == 0), "every page is free again");
+    memset(page_taken, 0, sizeof(page_taken));
+    pages_taken = 0;
+    while (n_chunks)
+        free(chunks[--n_chunks]);
+    page_watcher = NULL;
+}
+
+/* ---- the program */
+
+static void driver_round(struct input *input)
+{
+    if (is_disk())
+        disk_round(input);
+    else if (fake.device.type == VIRTIO_ID_NET)
+        network_round(input);
+    else
+        balloon_round();
+}
+
+static void change_config(struct input *input, bool told)
+{
+    uint8_t at = take8(input) % CONFIG_BYTES, bytes = 1 + take8(input) % 8;
+
+    if (bytes > CONFIG_BYTES - at)
+        bytes = CONFIG_BYTES - at;
+    take(input, fake.config + at, bytes);
+    if (told)
+        fake_transport_config_changed(&fake);
+}
+
+static void step(struct input *input)
+{
+    uint8_t what = take8(input), n = what >> 4;
+
+    switch (what & 15) {
+    case 0:
+        serve(n % QUEUES, 1 + n / QUEUES, 0, 0);
+        break;
+    case 1: {
+        uint8_t status = take8(input);
+
+        serve(n % QUEUES, 1, status, take16(input));
+        break;
+    }
+    case 2:
+        lie(input);
+        break;
+    case 3:
+        change_config(input, true);
+        break;
+    case 4:
+        change_config(input, false);
+        break;
+    case 5:
+        fake.unsettled_reads = 1u << n % 8;
+        break;
+    case 6:
+        fake_transport_ask_for_reset(&fake);
+        break;
+    case 8:
+        fake.offered.word[n % VIRTIO_FEATURE_WORDS] ^= UINT32_C(1) << take8(input) % 32;
+        break;
+    case 9:
+        fake.queues[n % QUEUES].size_max = take16(input);
+        break;
+    case 10:
+        fake.reset_never_ends = n & 1;
+        fake.reset_polls = n * 4;
+        break;
+    case 11:
+        host_clock_ns += (UINT64_C(1) << n) * NSEC_PER_MSEC / 16;
+        for (unsigned i = 0; i < 8 && host_next_timer(host_clock_ns); i++)
+            ;
+        break;
+    case 12:
+        fake_transport_interrupt_always(&fake, n % QUEUES);
+        break;
+    case 13:
+        fake.refuse_features_ok = n & 1;
+        fake.never_settles = n & 2;
+        break;
+    case 14:
+        if (page_watcher)
+            event_signal(page_watcher);
+        break;
+    default:
+        driver_round(input);
+        break;
+    }
+    was_stuck |= fake.device.stuck;
+}
+
+static void begin(struct input *input)
+{
+    static const uint32_t types[] = { VIRTIO_ID_NET, VIRTIO_ID_BLOCK, VIRTIO_ID_BALLOON };
+
+    take(input, &script, sizeof(script));
+    host_log_clear();
+    objects_before = fuzz_memory_left().objects;
+    honest = true;
+    was_stuck = false;
+    irq_mode = script.flags & POLLED ? IRQ_MODE_POLL : IRQ_MODE_MSIX;
+    fake_transport_init(&fake, types[script.type % ARRAY_SIZE(types)]);
+    memcpy(fake.offered.word, script.features, sizeof(script.features));
+    if (!(script.flags & NOT_MODERN))
+        fake_offer(&fake, VIRTIO_F_VERSION_1);
+    memcpy(fake.config, script.config, sizeof(script.config));
+    fake.device.config_bytes = script.config_bytes % (CONFIG_BYTES + 1);
+    for (unsigned i = 0; i < QUEUES; i++)
+        fake.queues[i].size_max = script.queue_size[i];
+    fake.n_vectors = script.n_vectors % FAKE_VECTORS;
+    fake.vectors_refused_from = script.refused_from;
+    fake.reset_polls = script.reset_polls;
+    fake.unsettled_reads = script.unsettled;
+    fake.refuse_features_ok = script.flags & REFUSES_FEATURES;
+    fake.never_settles = script.flags & NEVER_SETTLES;
+    fake.reset_never_ends = script.flags & NO_RESET;
+    fake.kicked = kicked;
+    host_allocs_until_failure = script.flags & MEMORY_ENDS ? script.allocs % 32 : -1;
+}
+
+static void nothing_is_left(void)
+{
+    struct fuzz_memory left = fuzz_memory_left();
+
+    expect(!virtio_next(NULL), "no device is listed any more");
+    expect(host_irqs_free == HOST_IRQS, "no interrupt vector is left");
+    expect(!host_next_timer(UINT64_MAX), "no timer is left");
+    expect(!host_event_is_polled(&netdev_event), "no event is polled any more");
+    /* A driver keeps its struct, a network card what frames are told apart by: users may still ask.
+     */
+    expect(was_stuck ||
+               (left.objects <= objects_before + (netdev ? 3 : 1) && left.dma <= (netdev ? 1 : 0)),
+           "all memory is given back");
+    if (is_disk())
+        end_disk();
+    end_network();
+    end_balloon();
+    if (fake.device.type == VIRTIO_ID_BALLOON && fake.device.driver_state)
+        retired_balloon = fake.device.driver_state;
+    fuzz_memory_drop(retired_balloon);
+}
+
+static void obeys_the_standard(void)
+{
+    const char *rule = fake.violation;
+
+    for (unsigned i = 0; i < QUEUES && honest && !rule; i++)
+        rule = fake.queues[i].live ? fake.queues[i].ring.violation : NULL;
+    if (!rule)
+        return;
+    fprintf(stderr, "%sfuzz: the driver broke a rule: %s\n", host_log_text(), rule);
+    abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct input input = { bytes, size };
+
+    begin(&input);
+    virtio_add(&fake.device);
+    was_stuck |= fake.device.stuck;
+    if (is_disk())
+        begin_disk();
+    host_allocs_until_failure = -1;
+    for (unsigned i = 0; input.left && i < STEPS_MAX; i++) {
+        step(&input);
+        obeys_the_standard();
+    }
+    virtio_remove(&fake.device);
+    was_stuck |= fake.device.stuck;
+    obeys_the_standard();
+    nothing_is_left();
+    return 0;
+}

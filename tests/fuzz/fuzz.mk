@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+# Fuzz targets: programs of libFuzzer under ASan and UBSan. NAME_FUZZ_SRCS are the files linked with tests/fuzz/NAME.c.
+# The seeds of a target lie in tests/fuzz/corpus/NAME; tests/fuzz/run runs the targets.
+
+FUZZ_TARGETS += virtq
+virtq_FUZZ_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
+
+FUZZ_TARGETS += pci
+pci_FUZZ_SRCS := drivers/pci/bar.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c drivers/virtio/device.c \
+                 drivers/virtio/pci.c drivers/virtio/virtq.c lib/base/format.c tests/fuzz/memory.c \
+                 $(addprefix tests/host/,clock.c cmdline.c event.c fake_pci.c irq.c log.c panic.c registers.c)
+
+FUZZ_TARGETS += config
+config_FUZZ_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c drivers/virtio/net.c drivers/virtio/virtq.c \
+                    kernel/blkdev.c lib/base/format.c tests/fuzz/disks.c tests/fuzz/memory.c \
+                    $(addprefix tests/host/,clock.c cmdline.c event.c fake_device.c fake_transport.c irq.c log.c panic.c \
+                    random.c)
+
+FUZZ_TARGETS += net_rx
+net_rx_FUZZ_SRCS := drivers/virtio/device.c drivers/virtio/net.c drivers/virtio/virtq.c lib/base/format.c tests/fuzz/memory.c \
+                    $(addprefix tests/host/,clock.c cmdline.c event.c fake_device.c fake_transport.c irq.c log.c panic.c \
+                    random.c)
+
+# As the hosted test netif, but with a heap of its own.
+FUZZ_TARGETS += net_stack
+net_stack_FUZZ_SRCS := $(filter-out lib/net/heap.c tests/host/random.c,$(netif_SRCS))
+net_stack_FUZZ_CFLAGS := $(LWIP_FLAGS)
+
+FUZZ_TARGETS += acpi
+acpi_FUZZ_SRCS := $(acpi_SRCS)
+
+FUZZ_TARGETS += partition
+partition_FUZZ_SRCS := $(partition_SRCS:tests/host/alloc.c=tests/fuzz/memory.c)
+
+FUZZ_TARGETS += cmdline
+cmdline_FUZZ_SRCS := $(cmdline_SRCS) lib/base/parse.c lib/net/config.c
+
+FUZZ_FLAGS := $(HOST_FLAGS) -fsanitize=fuzzer-no-link
+
+$(call remember,$(BUILD)/.made-of/fuzz,$(HOST_CC) $(FUZZ_FLAGS) $(foreach target,$(FUZZ_TARGETS),$($(target)_FUZZ_CFLAGS)))
+
+define fuzz_target
+$(1)_FUZZ_OBJS := $$(patsubst %.c,$(BUILD)/tests/obj/fuzz-$(1)/%.o,tests/fuzz/$(1).c $$($(1)_FUZZ_SRCS))
+$$(call remember,$(BUILD)/.made-of/fuzz-$(1),$$($(1)_FUZZ_OBJS))
+
+$$($(1)_FUZZ_OBJS): $(BUILD)/tests/obj/fuzz-$(1)/%.o: %.c $(BUILD)/.made-of/fuzz | $(SHARED)/.setup-test
+	@mkdir -p $$(@D)
+	$$(Q)$(HOST_CC) $(FUZZ_FLAGS) $$($(1)_FUZZ_CFLAGS) -c -o $$@ $$<
+
+$(BUILD)/tests/fuzz/$(1): $$($(1)_FUZZ_OBJS) $(BUILD)/.made-of/fuzz-$(1)
+	@mkdir -p $$(@D)
+	$$(Q)$(HOST_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $$@ $$($(1)_FUZZ_OBJS) -lcmocka
+
+-include $$($(1)_FUZZ_OBJS:.o=.d)
+endef
+
+$(foreach target,$(FUZZ_TARGETS),$(eval $(call fuzz_target,$(target))))
+
+$(net_stack_FUZZ_OBJS): | $(SHARED)/lwip-src/.unpacked
+
+fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/%)
+	@:
+
+# As long for each target; what it finds stays in build/fuzz/.
+SECONDS := 60
+
+fuzz: fuzz-targets
+	@tests/fuzz/run $(SECONDS)
+
+.PHONY: fuzz fuzz-targets

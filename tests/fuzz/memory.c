@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/fuzz/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/alloc.h"
+#include "kernel/dma.h"
+#include "kernel/page.h"
+#include "lib/base/types.h"
+#include "tests/fuzz/input.h"
+#include "tests/host/alloc.h"
+
+#define LEFT_MAX 256
+
+static struct {
+    void *start;
+    bool dma;
+} left[LEFT_MAX];
+static unsigned n_left;
+
+int host_allocs_until_failure = -1;
+
+bool host_alloc_allowed(void)
+{
+    if (host_allocs_until_failure > 0)
+        host_allocs_until_failure--;
+    else if (host_allocs_until_failure == 0)
+        return false;
+    return true;
+}
+
+static void *remember(void *start, bool dma)
+{
+    expect(n_left < LEFT_MAX, "so few objects are in use at once");
+    left[n_left].start = start;
+    left[n_left++].dma = dma;
+    return start;
+}
+
+static void forget(void *start, bool dma)
+{
+    unsigned i = 0;
+
+    while (i < n_left && left[i].start != start)
+        i++;
+    expect(i < n_left && left[i].dma == dma, "what is freed was allocated, in the same way");
+    left[i] = left[--n_left];
+    free(start);
+}
+
+void *kalloc(size_t bytes)
+{
+    return host_alloc_allowed() ? remember(calloc(1, bytes), false) : NULL;
+}
+
+void kfree(void *object)
+{
+    if (object)
+        forget(object, false);
+}
+
+/* Exactly as large as it was asked for, so that each byte behind it is seen; alignment is the least
+ * that rings need. */
+void *dma_alloc(size_t bytes, dma_addr_t *addr)
+{
+    void *memory = NULL;
+
+    if (!host_alloc_allowed() || posix_memalign(&memory, 64, bytes))
+        return NULL;
+    memset(memory, 0, bytes);
+    *addr = (uintptr_t)memory;
+    return remember(memory, true);
+}
+
+void dma_free(void *memory, size_t bytes)
+{
+    (void)bytes;
+    if (memory)
+        forget(memory, true);
+}
+
+size_t dma_translate(const void *memory, size_t bytes, dma_addr_t *addr)
+{
+    *addr = (uintptr_t)memory;
+    return bytes;
+}
+
+dma_addr_t dma_address(const void *memory)
+{
+    return (uintptr_t)memory;
+}
+
+struct fuzz_memory fuzz_memory_left(void)
+{
+    struct fuzz_memory count = { 0, 0 };
+
+    for (unsigned i = 0; i < n_left; i++)
+        *(left[i].dma ? &count.dma : &count.objects) += 1;
+    return count;
+}
+
+void fuzz_memory_drop(const void *but)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < n_left; i++) {
+        if (left[i].start == but)
+            left[kept++] = left[i];
+        else
+            free(left[i].start);
+    }
+    n_left = kept;
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One PCI function whose configuration space and registers are the input's:
+ * capability list, BARs, MSI-X, virtio capabilities, and a common configuration
+ * that answers as it likes. It is scanned, probed by the virtio transport and a
+ * driver with three queues, reset, brought up again and let go.
+ *
+ * Each load and store of a register is seen (tests/host/registers.h): it must
+ * lie in what was mapped, and what is mapped must lie in a BAR of the function.
+ */
+#include "drivers/pci/pci.h"
+
+#include "drivers/virtio/device.h"
+#include "drivers/virtio/spec/ids.h"
+#include "drivers/virtio/spec/pci.h"
+#include "kernel/irq.h"
+#include "kernel/mmio.h"
+#include "lib/base/errno.h"
+#include "tests/fuzz/input.h"
+#include "tests/fuzz/memory.h"
+#include "tests/host/event.h"
+#include "tests/host/fake_pci.h"
+#include "tests/host/irq.h"
+#include "tests/host/log.h"
+#include "tests/host/registers.h"
+
+#include <sys/mman.h>
+
+#define WINDOW       UINT64_C(0x80000000) /* where the host has registers */
+#define ELSEWHERE    0xe0000000u          /* where it has none */
+#define GUARD_BYTES  (1 << 20)
+#define QUEUES       3
+#define MAPPINGS_MAX 16
+#define COMMON_BYTES offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
+
+/* More accesses than a device that never ends its resets can cause: somebody loops. */
+#define ACCESSES_MAX 30000
+
+enum {
+    FEATURES_REFUSED = 1,
+    NOISE = 2, /* registers answer with the rest of the input, as long as there is any */
+    NEEDS_RESET = 4,
+    QUEUES_IN_USE = 8,
+    ODD_BARS = 16, /* of sizes that are no power of two */
+    PLACES = 32,   /* there is a window for BARs that nobody has placed */
+    POLLED = 64,
+    UNSETTLED = 128, /* another generation at every look */
+};
+
+/* How an input begins; tests/fuzz/make-seeds knows it too. */
+struct script {
+    uint8_t id, header, flags, first_capability;
+    uint8_t bar[PCI_BARS];        /* kind: 2 bits; place: 3 bits; its size is apart */
+    uint8_t bar_log[PCI_BARS];    /* 4 bits of size, as a power of two above 16; 4 bits for flags */
+    uint8_t vectors, reset_polls; /* polls: 255: for ever */
+    uint16_t queue_size[QUEUES], notify_off[QUEUES];
+    uint32_t features[VIRTIO_FEATURE_WORDS];
+    uint8_t capabilities[PCI_SPACE - PCI_CAP_MIN];
+} __attribute__((packed));
+
+static struct script script;
+static struct input noise;
+static struct fake_pci *fake;
+static struct fake_function *function;
+static uint8_t *page;
+static unsigned accesses;
+
+/* ---- what was mapped */
+
+static struct {
+    size_t offset, bytes;
+} mappings[MAPPINGS_MAX];
+static unsigned n_mappings;
+static size_t common_at; /* of the page; SIZE_MAX: not mapped yet */
+
+static bool is_in_a_bar(phys_addr_t start, uint64_t bytes)
+{
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        uint64_t base = 0, size = function->bar_bytes[i];
+        unsigned registers = function->bar_kind[i] == PCI_BAR_MEMORY64 ? 8 : 4;
+
+        if (function->bar_kind[i] == PCI_BAR_NONE || function->bar_kind[i] == PCI_BAR_IO)
+            continue;
+        memcpy(&base, function->space + PCI_BAR0 + 4 * i, registers);
+        base &= ~UINT64_C(15);
+        if (start >= base && bytes <= size && start - base <= size - bytes)
+            return true;
+    }
+    return false;
+}
+
+volatile void *mmio_map(phys_addr_t start, uint64_t bytes)
+{
+    size_t offset = start - WINDOW;
+
+    expect(is_in_a_bar(start, bytes), "what is mapped lies in a BAR of the device");
+    if (start < WINDOW || bytes > HOST_REGISTERS_BYTES || offset > HOST_REGISTERS_BYTES - bytes)
+        return NULL;
+    expect(n_mappings < MAPPINGS_MAX, "a device's registers are mapped in a few pieces");
+    mappings[n_mappings].offset = offset;
+    mappings[n_mappings++].bytes = bytes;
+    if (bytes == COMMON_BYTES && common_at == SIZE_MAX)
+        common_at = offset;
+    return page + offset;
+}
+
+static void check_access(size_t offset, unsigned bytes)
+{
+    expect(++accesses < ACCESSES_MAX, "bringing up a device comes to an end");
+    for (unsigned i = 0; i < n_mappings; i++)
+        if (offset >= mappings[i].offset &&
+            offset + bytes <= mappings[i].offset + mappings[i].bytes)
+            return;
+    expect(false, "only registers that were mapped are touched");
+}
+
+/* ---- the device behind the registers */
+
+static struct {
+    uint8_t status, generation;
+    unsigned polls_left;
+    bool resetting;
+    uint32_t device_select;
+    uint16_t select, config_vector;
+    struct {
+        uint16_t size, vector, enable;
+    } queues[QUEUES];
+} device;
+
+static void put(size_t field, uint64_t value, unsigned bytes)
+{
+    memcpy(page + common_at + field, &value, bytes);
+}
+
+static uint32_t get(size_t field, unsigned bytes)
+{
+    uint32_t value = 0;
+
+    memcpy(&value, page + common_at + field, bytes);
+    return value;
+}
+
+static void end_reset(void)
+{
+    memset(&device, 0, sizeof(device));
+    device.config_vector = VIRTIO_MSI_NO_VECTOR;
+    for (unsigned i = 0; i < QUEUES; i++) {
+        device.queues[i].size = script.queue_size[i];
+        device.queues[i].vector = VIRTIO_MSI_NO_VECTOR;
+        device.queues[i].enable = script.flags & QUEUES_IN_USE ? 1 : 0;
+    }
+}
+
+static uint8_t status(void)
+{
+    if (device.resetting && script.reset_polls != 255 && device.polls_left-- == 0)
+        end_reset();
+    if (device.resetting)
+        return device.status | VIRTIO_CONFIG_S_ACKNOWLEDGE;
+    if (script.flags & NEEDS_RESET && device.status & VIRTIO_CONFIG_S_DRIVER_OK)
+        return device.status | VIRTIO_CONFIG_S_NEEDS_RESET;
+    return device.status;
+}
+
+#define FIELD(name) offsetof(struct virtio_pci_common_cfg, name)
+
+static void answer(size_t field)
+{
+    unsigned i = device.select;
+
+    if (field == FIELD(device_status))
+        put(field, status(), 1);
+    if (script.flags & UNSETTLED)
+        device.generation++;
+    put(FIELD(config_generation), device.generation, 1);
+    put(FIELD(device_feature),
+        device.device_select < VIRTIO_FEATURE_WORDS ? script.features[device.device_select] : 0, 4);
+    put(FIELD(config_msix_vector), device.config_vector, 2);
+    put(FIELD(num_queues), QUEUES, 2);
+    put(FIELD(queue_size), i < QUEUES ? device.queues[i].size : 0, 2);
+    put(FIELD(queue_msix_vector), i < QUEUES ? device.queues[i].vector : 0, 2);
+    put(FIELD(queue_enable), i < QUEUES ? device.queues[i].enable : 0, 2);
+    put(FIELD(queue_notify_off), i < QUEUES ? script.notify_off[i] : 0, 2);
+}
+
+static bool is_common(size_t offset)
+{
+    return common_at != SIZE_MAX && offset >= common_at && offset - common_at < COMMON_BYTES;
+}
+
+static void fill(size_t offset, unsigned bytes)
+{
+    check_access(offset, bytes);
+    if (script.flags & NOISE && noise.left)
+        take(&noise, page + offset, bytes);
+    else if (is_common(offset))
+        answer(offset - common_at);
+}
+
+static uint16_t vector_taken(uint16_t vector)
+{
+    return vector < script.vectors ? vector : VIRTIO_MSI_NO_VECTOR;
+}
+
+static void set_status(uint8_t value)
+{
+    if (value == 0) {
+        device.resetting = true;
+        device.polls_left = script.reset_polls;
+        return;
+    }
+    device.status = value;
+    if (script.flags & FEATURES_REFUSED)
+        device.status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+}
+
+static void act(size_t offset, unsigned bytes)
+{
+    size_t field = offset - common_at;
+    unsigned i = device.select;
+
+    check_access(offset, bytes);
+    if (!is_common(offset))
+        return;
+    if (field == FIELD(device_status))
+        set_status((uint8_t)get(field, 1));
+    else if (field == FIELD(device_feature_select))
+        device.device_select = get(field, 4);
+    else if (field == FIELD(config_msix_vector))
+        device.config_vector = vector_taken((uint16_t)get(field, 2));
+    else if (field == FIELD(queue_select))
+        device.select = (uint16_t)get(field, 2);
+    else if (field == FIELD(queue_msix_vector) && i < QUEUES)
+        device.queues[i].vector = vector_taken((uint16_t)get(field, 2));
+    else if (field == FIELD(queue_size) && i < QUEUES)
+        device.queues[i].size = (uint16_t)get(field, 2);
+    else if (field == FIELD(queue_enable) && i < QUEUES)
+        device.queues[i].enable = (uint16_t)get(field, 2);
+}
+
+/* ---- a driver with three queues */
+
+static struct virtio_queue queues[QUEUES];
+static struct event events[QUEUES], config_event;
+
+static void read_config(struct virtio_device *dev)
+{
+    static const uint8_t widths[] = { 1, 2, 4, 8, 6, 0 };
+    uint8_t field[8];
+
+    for (unsigned i = 0; i < sizeof(widths); i++) {
+        uint32_t offset = i ? take16(&noise) & ~7u : 0;
+        int error = virtio_config_read(dev, offset, field, widths[i]);
+
+        expect(error == 0 || error == -ERANGE || error == -EIO, "a field is read, or why not");
+        expect(error == -ERANGE || offset + widths[i] <= dev->config_bytes,
+               "no field is read beyond the configuration");
+    }
+    virtio_config_write(dev, 0, 0, 1);
+    virtio_config_write(dev, dev->config_bytes - 2, 0, 4);
+}
+
+static int probe(struct virtio_device *dev)
+{
+    for (unsigned i = 0; i < QUEUES; i++) {
+        int error = virtio_queue_setup(dev, &queues[i], (uint16_t)i, 16, 4, &events[i]);
+
+        if (error)
+            return error;
+    }
+    virtio_config_watch(dev, &config_event);
+    read_config(dev);
+    return virtio_start(dev);
+}
+
+static const struct virtio_driver net_driver LINKER_SET(virtio_drivers) = { .name = "test-net",
+                                                                            .type = VIRTIO_ID_NET,
+                                                                            .probe = probe };
+static const struct virtio_driver blk_driver LINKER_SET(virtio_drivers) = { .name = "test-blk",
+                                                                            .type = VIRTIO_ID_BLOCK,
+                                                                            .probe = probe };
+
+static void work(struct virtio_device *dev)
+{
+    uint8_t memory[16] = { 0 };
+    struct virtq_elem elem = { (uintptr_t)memory, sizeof(memory) };
+    struct virtq_buffer buffer = { &elem, 0, 1, memory };
+    void *cookie;
+
+    for (unsigned i = 0; i < QUEUES; i++) {
+        virtq_add(&queues[i].ring, &buffer, 1);
+        virtq_publish(&queues[i].ring);
+        virtq_notify(&queues[i].ring);
+    }
+    virtio_config_changed(dev);
+    if (virtio_reset(dev)) {
+        virtio_fail(dev, "it does not answer a reset");
+        return;
+    }
+    for (unsigned i = 0; i < QUEUES; i++)
+        expect(virtq_drain(&queues[i].ring, &cookie, 1) == 1, "what was lent comes back");
+    if (virtio_reinit(dev) == 0)
+        virtio_start(dev);
+}
+
+/* ---- the function */
+
+static void make_bar(unsigned i)
+{
+    static const uint16_t places[] = { 0, 0, 0x1000, 0x2000, 0x3000 };
+    enum pci_bar_kind kind = script.bar[i] & 3;
+    uint64_t bytes = UINT64_C(16) << (script.bar_log[i] & 15), address = ELSEWHERE;
+    unsigned place = script.bar[i] >> 2 & 7;
+
+    if (kind == PCI_BAR_NONE || (i && function->bar_kind[i - 1] == PCI_BAR_MEMORY64))
+        return;
+    if (place == 0)
+        address = 0;
+    else if (place < ARRAY_SIZE(places))
+        address = ALIGN_DOWN(WINDOW + places[place], bytes);
+    if (kind == PCI_BAR_IO)
+        address &= 0xffff;
+    if (script.flags & ODD_BARS)
+        bytes += bytes / 2;
+    fake_pci_bar(function, i, kind, bytes, address);
+    function->space[PCI_BAR0 + 4 * i] |= script.bar_log[i] >> 4;
+}
+
+static void make_function(void)
+{
+    static const uint16_t ids[] = { VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET, VIRTIO_TRANS_ID_NET,
+                                    VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_BALLOON,
+                                    VIRTIO_TRANS_ID_BLOCK };
+
+    fake = fake_pci_host(0, 3);
+    function = fake_pci_function(fake, 0, 4, 0, VIRTIO_PCI_VENDOR_ID, ids[script.id & 3]);
+    for (unsigned i = 0; i < PCI_BARS; i++)
+        make_bar(i);
+    function->space[PCI_HEADER] = script.header;
+    fake_put16(function, PCI_STATUS, PCI_STATUS_CAP_LIST);
+    function->space[PCI_CAP_FIRST] = script.first_capability;
+    memcpy(function->space + PCI_CAP_MIN, script.capabilities, sizeof(script.capabilities));
+}
+
+static bool find_window(phys_addr_t *start, uint64_t *bytes)
+{
+    *start = WINDOW;
+    *bytes = HOST_REGISTERS_BYTES;
+    return script.flags & PLACES;
+}
+
+/* ---- all of it */
+
+/* The registers lie between pages that nobody may touch. */
+static void map_page(void)
+{
+    if (!host_registers.page) {
+        uint8_t *reserved = mmap(NULL, HOST_REGISTERS_BYTES + 2 * GUARD_BYTES, PROT_NONE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        expect(reserved != MAP_FAILED, "there is memory");
+        host_registers.page = reserved + GUARD_BYTES;
+        host_registers.read = fill;
+        host_registers.written = act;
+        pci_find_window = find_window;
+    }
+    page = host_registers_map();
+}
+
+static void begin(struct input *input)
+{
+    take(input, &script, sizeof(script));
+    noise = *input;
+    map_page();
+    host_log_clear();
+    accesses = n_mappings = 0;
+    common_at = SIZE_MAX;
+    end_reset();
+    for (unsigned i = 0; i < QUEUES; i++)
+        event_init(&events[i]);
+    event_init(&config_event);
+    irq_mode = script.flags & POLLED ? IRQ_MODE_POLL : IRQ_MODE_MSIX;
+    make_function();
+}
+
+static void nothing_is_left(bool stuck)
+{
+    struct fuzz_memory left = fuzz_memory_left();
+
+    expect(!virtio_next(NULL) && !pci_next(NULL), "no device is listed any more");
+    expect(host_irqs_free == HOST_IRQS, "no interrupt vector is left");
+    expect(!host_next_timer(UINT64_MAX), "no timer is left");
+    for (unsigned i = 0; i < QUEUES; i++)
+        expect(!host_event_is_polled(&events[i]), "no event is polled any more");
+    expect(!host_event_is_polled(&config_event), "no event is polled any more");
+    expect(!(fake_get16(function, PCI_COMMAND) & PCI_COMMAND_MASTER),
+           "a device that was let go masters no bus");
+    /* What a device that does not end its reset was lent is never used again. */
+    expect(stuck || (left.objects == 0 && left.dma == 0), "all memory is given back");
+    expect(left.objects <= QUEUES && left.dma <= QUEUES, "nothing but queues stays lent");
+    fuzz_memory_drop(NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct input input = { bytes, size };
+    struct virtio_device *dev;
+
+    begin(&input);
+    expect(pci_add_host(&fake->host) == 0, "the host is added");
+    host_registers_watch(true);
+    expect(pci_scan() == 1, "one function is there");
+    dev = virtio_next(NULL);
+    if (dev && dev->started)
+        work(dev);
+    pci_forget();
+    host_registers_watch(false);
+    nothing_is_left(device.resetting);
+    if (fake->violation) {
+        fprintf(stderr, "fuzz: configuration space: %s\n", fake->violation);
+        abort();
+    }
+    return 0;
+}
