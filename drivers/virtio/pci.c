@@ -236,16 +236,17 @@ static const struct virtio_transport virtio_pci_transport = {
 
 #define CAP(field) offsetof(struct virtio_pci_cap, field)
 
-/* The structures that are used, and what each needs at least, in bytes. */
+/* The structures that are used, and what each needs at least: bytes, and alignment of its offset.
+ */
 enum structure { COMMON_CFG, NOTIFY_CFG, DEVICE_CFG, N_STRUCTURES };
 
 static const struct {
-    uint8_t type, capability_bytes, least;
+    uint8_t type, capability_bytes, least, align;
 } structures[N_STRUCTURES] = {
-    [COMMON_CFG] = { VIRTIO_PCI_CAP_COMMON_CFG, sizeof(struct virtio_pci_cap), COMMON_BYTES },
+    [COMMON_CFG] = { VIRTIO_PCI_CAP_COMMON_CFG, sizeof(struct virtio_pci_cap), COMMON_BYTES, 4 },
     [NOTIFY_CFG] = { VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap),
-                     DOORBELL_BYTES },
-    [DEVICE_CFG] = { VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), 1 },
+                     DOORBELL_BYTES, 2 },
+    [DEVICE_CFG] = { VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), 1, 4 },
 };
 
 static bool is_usable(struct pci_device *pci, unsigned capability, uint32_t least,
@@ -275,7 +276,8 @@ static void consider(struct pci_device *pci, unsigned capability, struct region 
         if (structures[i].type != type || found[i].capability ||
             bytes < structures[i].capability_bytes || capability + bytes > PCI_SPACE)
             continue;
-        if (is_usable(pci, capability, structures[i].least, &region))
+        if (is_usable(pci, capability, structures[i].least, &region) &&
+            IS_ALIGNED(region.offset, structures[i].align))
             found[i] = region;
     }
 }

@@ -107,6 +107,7 @@ volatile void *mmio_map(phys_addr_t start, uint64_t bytes)
 static void check_access(size_t offset, unsigned bytes)
 {
     expect(++accesses < ACCESSES_MAX, "bringing up a device comes to an end");
+    expect(offset % bytes == 0, "registers are accessed where they are aligned");
     for (unsigned i = 0; i < n_mappings; i++)
         if (offset >= mappings[i].offset &&
             offset + bytes <= mappings[i].offset + mappings[i].bytes)

@@ -572,6 +572,21 @@ static void a_structure_beyond_its_bar_is_not_believed(void **state)
     }
 }
 
+/* §4.1.4.3.1: a register that crosses its own alignment is no register. */
+static void a_structure_at_an_odd_offset_is_not_believed(void **state)
+{
+    (void)state;
+    for (uint32_t offset = 1; offset < 4; offset++) {
+        fake = fake_pci_host(0, 0);
+        add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+        add_capability(VIRTIO_PCI_CAP_COMMON_CFG, 16, 4, COMMON_AT + offset, 0x800);
+        add_notify();
+        assert_false(is_driven());
+        assert_true(logged("no usable modern virtio registers"));
+        host_log_clear();
+    }
+}
+
 static void a_notify_capability_without_its_multiplier_is_not_believed(void **state)
 {
     (void)state;
@@ -997,6 +1012,7 @@ int main(void)
         TEST(without_any_vector_the_device_is_looked_after_by_a_timer),
         TEST(the_first_good_capability_of_a_type_is_used),
         TEST(a_structure_beyond_its_bar_is_not_believed),
+        TEST(a_structure_at_an_odd_offset_is_not_believed),
         TEST(a_notify_capability_without_its_multiplier_is_not_believed),
         TEST(a_capability_longer_than_documented_is_fine),
         TEST(registers_in_a_bar_without_an_address_are_reported),
