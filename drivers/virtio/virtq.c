@@ -261,7 +261,7 @@ bool virtq_arm(struct virtq *q, uint16_t n)
     if (UNLIKELY(q->broken))
         return true;
     if (virtq_packed(q)) {
-        packed_arm(q, MAX(1, MIN(n, packed_published(q))));
+        packed_arm(q, MAX(1, MIN(n, MIN(q->in_flight, packed_published(q)))));
         virtq_publish_barrier(q);
         here = packed_used_here(q);
     } else {

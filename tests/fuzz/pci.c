@@ -26,12 +26,13 @@
 
 #include <sys/mman.h>
 
-#define WINDOW       UINT64_C(0x80000000) /* where the host has registers */
-#define ELSEWHERE    0xe0000000u          /* where it has none */
-#define GUARD_BYTES  (1 << 20)
-#define QUEUES       3
-#define MAPPINGS_MAX 16
-#define COMMON_BYTES offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
+#define WINDOW         UINT64_C(0x80000000) /* where the host has registers */
+#define ELSEWHERE      0xe0000000u          /* where it has none */
+#define GUARD_BYTES    (1 << 20)
+#define QUEUES         3
+#define MAPPINGS_MAX   16
+#define DOORBELL_BYTES 2
+#define COMMON_BYTES   offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
 
 /* More accesses than a device that never ends its resets can cause: somebody loops. */
 #define ACCESSES_MAX 30000
@@ -73,17 +74,39 @@ static struct {
 static unsigned n_mappings;
 static size_t common_at; /* of the page; SIZE_MAX: not mapped yet */
 
+static uint64_t bar_address(unsigned i)
+{
+    uint64_t base = 0;
+
+    memcpy(&base, function->space + PCI_BAR0 + 4 * i,
+           function->bar_kind[i] == PCI_BAR_MEMORY64 ? 8 : 4);
+    return base & ~UINT64_C(15);
+}
+
 static bool is_in_a_bar(phys_addr_t start, uint64_t bytes)
 {
     for (unsigned i = 0; i < PCI_BARS; i++) {
-        uint64_t base = 0, size = function->bar_bytes[i];
-        unsigned registers = function->bar_kind[i] == PCI_BAR_MEMORY64 ? 8 : 4;
+        uint64_t base = bar_address(i), size = function->bar_bytes[i];
 
         if (function->bar_kind[i] == PCI_BAR_NONE || function->bar_kind[i] == PCI_BAR_IO)
             continue;
-        memcpy(&base, function->space + PCI_BAR0 + 4 * i, registers);
-        base &= ~UINT64_C(15);
         if (start >= base && bytes <= size && start - base <= size - bytes)
+            return true;
+    }
+    return false;
+}
+
+static bool is_in_a_notify_structure(phys_addr_t start, uint64_t bytes)
+{
+    for (unsigned at = PCI_CAP_MIN; at + sizeof(struct virtio_pci_notify_cap) <= PCI_SPACE; at++) {
+        struct virtio_pci_cap cap;
+        uint64_t offset;
+
+        memcpy(&cap, function->space + at, sizeof(cap));
+        if (cap.cfg_type != VIRTIO_PCI_CAP_NOTIFY_CFG || cap.bar >= PCI_BARS)
+            continue;
+        offset = start - bar_address(cap.bar) - cap.offset;
+        if (offset <= cap.length && bytes <= cap.length - offset)
             return true;
     }
     return false;
@@ -94,6 +117,8 @@ volatile void *mmio_map(phys_addr_t start, uint64_t bytes)
     size_t offset = start - WINDOW;
 
     expect(is_in_a_bar(start, bytes), "what is mapped lies in a BAR of the device");
+    expect(bytes != DOORBELL_BYTES || is_in_a_notify_structure(start, bytes),
+           "a doorbell lies in a notify structure");
     if (start < WINDOW || bytes > HOST_REGISTERS_BYTES || offset > HOST_REGISTERS_BYTES - bytes)
         return NULL;
     expect(n_mappings < MAPPINGS_MAX, "a device's registers are mapped in a few pieces");

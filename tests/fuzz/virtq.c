@@ -324,17 +324,14 @@ static void get(unsigned max)
 static void arm(unsigned n)
 {
     bool here = virtq_arm(&q, (uint16_t)n);
-    unsigned with_device = 0;
 
     if (was_broken || !honest)
         return;
-    for (unsigned i = 0; i < n_buffers; i++)
-        with_device += lent[i].state == LENT || lent[i].state == POPPED;
     expect(here == (n_pushed != n_got), "arming tells what has come already");
     armed = !here;
     interrupted = false;
     armed_at = n_pushed;
-    armed_for = n < with_device ? n : with_device;
+    armed_for = n < in_flight ? n : in_flight;
     if (armed_for == 0)
         armed_for = 1;
 }
