@@ -105,10 +105,14 @@ static void check_frame(const struct net_received *frame, unsigned n)
 
     expect(frame->n_buffers >= 1 && frame->n_buffers <= n, "a frame is whole in its batch");
     expect(first < BUFFERS, "a buffer that comes back was given");
+    expect(!honest || state[first].bytes >= HEADER, "a frame has a header");
     last_turn = state[first].turn;
     for (unsigned i = 0; i < frame->n_buffers; i++) {
         expect(i == 0 || frame[i].n_buffers == 0, "parts that are not the first say so");
         bytes += check_part(&frame[i], i == 0);
+        expect(!honest || i + 1 == frame->n_buffers ||
+                   state[frame[i].buffer - buffers].bytes == frame[i].buffer->bytes,
+               "all buffers of a frame but the last are full");
         if (honest && i > 0)
             expect(state[frame[i].buffer - buffers].turn == ++last_turn,
                    "a frame's buffers are those that came one after the other");
