@@ -33,13 +33,13 @@
 #define QUEUES       3
 #define REQUESTS     16
 #define SECTOR_LIMIT 64
-#define FRAMES       32
+#define FRAMES       12
 #define FRAME_ROOM   1600
 #define PLACES_MAX   64
 #define PAGES        2048
 #define CHUNKS_MAX   16
 #define IDLE_ROUNDS  8
-#define ROUND_NS     (20 * NSEC_PER_MSEC)
+#define ROUND_NS     (2 * NSEC_PER_MSEC)
 
 enum {
     NOT_MODERN = 1,
@@ -62,7 +62,8 @@ struct script {
 
 static struct script script;
 static struct fake_transport fake;
-static bool honest; /* it has not lied in its rings */
+static bool lied; /* in its rings, when it had been reset so often: */
+static unsigned resets_at_lie;
 static bool was_stuck;
 static unsigned objects_before;
 static const void *retired_balloon; /* freed by its driver, at its next probe */
@@ -213,6 +214,12 @@ void report_number(struct report *report, const char *key, uint64_t value)
 
 /* ---- the device's side */
 
+/* A reset makes its rings new. */
+static bool is_honest(void)
+{
+    return !lied || (fake.resets > resets_at_lie && !fake.resetting);
+}
+
 static bool is_disk(void)
 {
     return fake.device.type == VIRTIO_ID_BLOCK;
@@ -242,7 +249,7 @@ static void answer(unsigned queue, struct fake_chain *chain, uint8_t status, uin
     uint32_t len = (uint32_t)chain->writable_bytes;
     struct virtio_blk_req request;
 
-    if (is_disk()) {
+    if (is_disk() && is_honest()) { /* else a lie may have overwritten what the driver offered */
         expect(fake_read(chain, 0, &request, sizeof(request)) == sizeof(request) && len >= 1,
                "a request has a header and a status");
         if (request.type == VIRTIO_BLK_T_IN && status == VIRTIO_BLK_S_OK && !less)
@@ -280,7 +287,8 @@ static void lie(struct input *input)
 
     if (!of->live)
         return;
-    honest = false;
+    lied = true;
+    resets_at_lie = fake.resets;
     fake_lie_used(&of->ring, id, len, 1);
     fake_transport_interrupt(&fake, queue);
 }
@@ -299,7 +307,7 @@ static void check_request(const struct request *one)
 {
     uint64_t sector = one->request.sector;
 
-    if (one->request.operation != BLK_READ || one->request.status || !honest)
+    if (one->request.operation != BLK_READ || one->request.status || !is_honest())
         return;
     for (unsigned i = 0; i < one->request.n_elem; i++)
         for (unsigned at = 0; at < one->elem[i].bytes; at++)
@@ -624,7 +632,7 @@ static void begin(struct input *input)
     take(input, &script, sizeof(script));
     host_log_clear();
     objects_before = fuzz_memory_left().objects;
-    honest = true;
+    lied = false;
     was_stuck = false;
     irq_mode = script.flags & POLLED ? IRQ_MODE_POLL : IRQ_MODE_MSIX;
     fake_transport_init(&fake, types[script.type % ARRAY_SIZE(types)]);
@@ -672,7 +680,7 @@ static void obeys_the_standard(void)
 {
     const char *rule = fake.violation;
 
-    for (unsigned i = 0; i < QUEUES && honest && !rule; i++)
+    for (unsigned i = 0; i < QUEUES && is_honest() && !rule; i++)
         rule = fake.queues[i].live ? fake.queues[i].ring.violation : NULL;
     if (!rule)
         return;

@@ -24,7 +24,7 @@ net_rx_FUZZ_SRCS := drivers/virtio/device.c drivers/virtio/net.c drivers/virtio/
 # As the hosted test netif, but with a heap of its own.
 FUZZ_TARGETS += net_stack
 net_stack_FUZZ_SRCS := $(filter-out lib/net/heap.c tests/host/random.c,$(netif_SRCS))
-net_stack_FUZZ_CFLAGS := $(LWIP_FLAGS)
+net_stack_FUZZ_CFLAGS := $(LWIP_FLAGS) -DTCPIP_THREAD_TEST
 
 FUZZ_TARGETS += acpi
 acpi_FUZZ_SRCS := $(acpi_SRCS)

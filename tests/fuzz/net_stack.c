@@ -31,16 +31,17 @@
 
 #include <sanitizer/asan_interface.h>
 
-#define DEVICES     2 /* one with an address of its own, one that asks for it */
-#define RX_BUFFERS  32
-#define FRAME_MAX   1536
-#define OFFSET      12
-#define OUT_MAX     64
-#define FRAMES_MAX  64
-#define PEER        0x0a000202u /* 10.0.2.2 */
-#define OUR_ADDRESS 0x0a00020fu
-#define TCP_PORT    80
-#define UDP_PORT    7
+#define DEVICES      2 /* one with an address of its own, one that asks for it */
+#define RX_BUFFERS   32
+#define FRAME_MAX    1536
+#define OFFSET       12
+#define OUT_MAX      64
+#define MESSAGES_MAX 64 /* handled in one go; what we send to ourselves is one */
+#define FRAMES_MAX   64
+#define PEER         0x0a000202u /* 10.0.2.2 */
+#define OUR_ADDRESS  0x0a00020fu
+#define TCP_PORT     80
+#define UDP_PORT     7
 
 /* What is put right in a frame. */
 enum { ETHERNET = 1, IP = 2, FOLLOW = 4, VOUCHED = 8, SECOND = 16, TIME = 32, TO_SERVICE = 64 };
@@ -222,6 +223,8 @@ static const struct netdev_ops operations = { transmit, reap,   give,        rec
 
 /* ---- the kernel and the network thread */
 
+int tcpip_thread_poll_one(void); /* with TCPIP_THREAD_TEST: handles a message, 0: there is none */
+
 char image_name[] = "fuzz";
 
 struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
@@ -243,6 +246,8 @@ static void run(void)
             break;
     }
     net_unlock();
+    for (unsigned i = 0; i < MESSAGES_MAX && tcpip_thread_poll_one(); i++)
+        ;
 }
 
 static void let_pass(unsigned seconds)
@@ -283,7 +288,8 @@ static void on_datagram(void *argument, struct udp_pcb *pcb, struct pbuf *packet
                         const ip_addr_t *from, u16_t port)
 {
     (void)argument;
-    udp_sendto(pcb, packet, from, port);
+    if (port != UDP_PORT) /* one like us would answer for ever */
+        udp_sendto(pcb, packet, from, port);
     pbuf_free(packet);
 }
 
