@@ -735,6 +735,50 @@ static void a_full_device_delays_frames_and_loses_none(void **state)
     assert_int_equal(dev.counters.tx_dropped, before.tx_dropped);
 }
 
+/* The peer's window was 0 when something was written; another write comes after it has spoken. */
+static void write_before_and_after(const uint8_t *options, size_t bytes, uint16_t window)
+{
+    struct peer peer = { 0 };
+    uint8_t frame[FRAME_MAX];
+    size_t length;
+    u16_t mss;
+
+    closed_window = true;
+    start_server();
+    connect_peer(&peer);
+    mss = accepted->mss;
+    net_lock();
+    assert_int_equal(tcp_write(accepted, received, 100, TCP_WRITE_FLAG_COPY), ERR_OK);
+    tcp_output(accepted);
+    net_unlock();
+    length = put_tcp(frame, &peer, ACK, options, bytes);
+    frame[34 + 12] = (uint8_t)(0x50 + (bytes << 2));
+    put16(frame + 34 + 14, window);
+    deliver(frame, length, NET_CHECKSUM_GOOD);
+    assert_int_equal(accepted->mss, mss);
+    net_lock();
+    assert_int_equal(tcp_write(accepted, received, 100, TCP_WRITE_FLAG_COPY), ERR_OK);
+    tcp_output(accepted);
+    net_unlock();
+    closed_window = false;
+    close_peer(&peer);
+    while (next_sent())
+        ;
+}
+
+static void a_window_that_opens_late_and_little_panics_nobody(void **state)
+{
+    (void)state;
+    for (uint16_t window = 1; window < 400; window += 13)
+        write_before_and_after(NULL, 0, window);
+}
+
+static void a_peer_that_changes_its_mss_panics_nobody(void **state)
+{
+    (void)state;
+    write_before_and_after((const uint8_t *)"\2\4\0\1", 4, 0);
+}
+
 static void segments_leave_in_one_piece_with_room_for_the_driver(void **state)
 {
     struct peer peer = { 0 };
@@ -1303,6 +1347,8 @@ int main(void)
         TEST(tcp_sends_what_was_written),
         TEST(tcp_sends_without_offloads),
         TEST(a_full_device_delays_frames_and_loses_none),
+        TEST(a_window_that_opens_late_and_little_panics_nobody),
+        TEST(a_peer_that_changes_its_mss_panics_nobody),
         TEST(segments_leave_in_one_piece_with_room_for_the_driver),
         TEST(what_the_device_has_not_sent_is_not_sent_again),
         TEST(two_thousand_connections_at_once_end_in_refusals),
