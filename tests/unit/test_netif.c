@@ -779,6 +779,34 @@ static void a_peer_that_changes_its_mss_panics_nobody(void **state)
     write_before_and_after((const uint8_t *)"\2\4\0\1", 4, 0);
 }
 
+static void a_probe_that_was_all_there_was_to_send_ends_the_probing(void **state)
+{
+    struct peer peer = { 0 };
+    const uint8_t *tcp = NULL;
+    size_t payload = 0;
+
+    (void)state;
+    closed_window = true;
+    start_server();
+    connect_peer(&peer);
+    net_lock();
+    assert_int_equal(tcp_write(accepted, "x", 1, TCP_WRITE_FLAG_COPY), ERR_OK);
+    tcp_output(accepted);
+    net_unlock();
+    for (unsigned i = 0; i < 20 && !tcp; i++) {
+        let_pass(500);
+        tcp = next_segment(&payload);
+    }
+    assert_non_null(tcp);
+    assert_int_equal(payload, 1);
+    peer.ack++;
+    send_tcp(&peer, ACK, NULL, 0);
+    let_pass(5000);
+    assert_null(next_segment(&payload));
+    closed_window = false;
+    close_peer(&peer);
+}
+
 static void segments_leave_in_one_piece_with_room_for_the_driver(void **state)
 {
     struct peer peer = { 0 };
@@ -1367,6 +1395,7 @@ int main(void)
         TEST(an_idle_stack_sleeps_for_a_second),
         TEST(a_connection_wakes_the_thread_that_sleeps_too_long),
         TEST(a_flood_leaves_time_for_the_application),
+        TEST(a_probe_that_was_all_there_was_to_send_ends_the_probing),
         TEST(dhcp_leases_an_address),
     };
 
