@@ -679,6 +679,7 @@ static int connect_queue(struct virtio_queue *queue)
         error = offer_queue(queue, 0);
     if (error == -EAGAIN)
         error = offer_queue(queue, VIRTIO_NO_VECTOR);
+    virtq_be_deaf(&queue->ring, queue->vector == VIRTIO_NO_VECTOR);
     queue->polled = !error && queue->event && queue->vector == VIRTIO_NO_VECTOR;
     if (queue->polled)
         poll_event(queue->device, queue->event);

@@ -254,23 +254,29 @@ int virtq_get(struct virtq *q, struct virtq_done *done, unsigned max)
     return UNLIKELY(q->broken) && n == 0 ? -EIO : (int)n;
 }
 
+static bool used_here(const struct virtq *q)
+{
+    return virtq_packed(q) ? packed_used_here(q) : split_used_here(q);
+}
+
 bool virtq_arm(struct virtq *q, uint16_t n)
 {
-    bool here;
-
     if (UNLIKELY(q->broken))
         return true;
-    if (virtq_packed(q)) {
+    if (q->deaf)
+        return used_here(q);
+    if (virtq_packed(q))
         packed_arm(q, MAX(1, MIN(n, MIN(q->in_flight, packed_published(q)))));
-        virtq_publish_barrier(q);
-        here = packed_used_here(q);
-    } else {
+    else
         split_arm(q, MAX(1, MIN(n, split_published(q))));
-        virtq_publish_barrier(q);
-        here = split_used_here(q);
-    }
     q->armed = true;
-    return here;
+    virtq_publish_barrier(q);
+    return used_here(q);
+}
+
+void virtq_be_deaf(struct virtq *q, bool deaf)
+{
+    q->deaf = deaf;
 }
 
 void virtq_disarm(struct virtq *q)

@@ -157,6 +157,7 @@ struct virtq {
     uint8_t format;      /* enum virtq_format */
     bool event_idx, in_order, order_platform, notification_data;
     bool armed;         /* the device was asked to interrupt */
+    bool deaf;          /* its interrupts reach nobody: it is never asked for one */
     uint64_t held_word; /* packed: its second word, which makes the whole batch visible */
     struct virtq_words *indirect;
     dma_addr_t indirect_addr;
@@ -217,6 +218,12 @@ int virtq_get(struct virtq *q, struct virtq_done *done, unsigned max);
  * call virtq_get() and arm again. false: safe to sleep.
  */
 bool virtq_arm(struct virtq *q, uint16_t n);
+
+/*
+ * Whether the device's interrupts reach nobody, where its owner polls: then
+ * virtq_arm() only looks. Not after interrupts were asked for.
+ */
+void virtq_be_deaf(struct virtq *q, bool deaf);
 
 /* Asks for no more interrupts: a hint, one may still come. */
 void virtq_disarm(struct virtq *q);

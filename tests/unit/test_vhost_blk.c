@@ -389,10 +389,11 @@ static void a_read_only_export_is_read_and_never_written(void **state)
     assert_image_is(expected);
 }
 
-static void a_daemon_that_dies_fails_what_it_had_and_its_successor_serves(void **state)
+/* The driver repeats reads after a reset, so that the application does not even notice. */
+static void what_a_daemon_left_undone_when_it_died_its_successor_does(void **state)
 {
-    struct blk_request *requests[IN_FLIGHT], *done[IN_FLIGHT];
-    struct blk_client client;
+    static struct blk_request *requests[IN_FLIGHT], *done[IN_FLIGHT];
+    static struct blk_client client;
     unsigned back = 0;
     int got;
 
@@ -402,20 +403,25 @@ static void a_daemon_that_dies_fails_what_it_had_and_its_successor_serves(void *
     bring_up();
     program_kill(&exporter);
     for (unsigned i = 0; i < IN_FLIGHT; i++) {
-        shape(&jobs[i], BLK_READ, 1, memory + i * PIECE_BYTES, 0);
+        shape(&jobs[i], BLK_READ, 1, memory + i * PIECE_BYTES, next_random() % (SECTORS - 8));
         requests[i] = &jobs[i].request;
     }
     blk_client_init(&client, dev);
     assert_int_equal(blk_submit(&client, requests, IN_FLIGHT), IN_FLIGHT);
     start_daemon();
     while ((got = blk_wait(&client, done, ARRAY_SIZE(done))) > 0) {
-        for (int i = 0; i < got; i++)
-            assert_int_equal(done[i]->status, -EIO);
+        for (int i = 0; i < got; i++) {
+            const struct blk_request *request = done[i];
+
+            assert_int_equal(request->status, 0);
+            assert_memory_equal(request->elem->memory,
+                                expected + request->sector * BLK_SECTOR_BYTES,
+                                request->elem->bytes);
+        }
         back += (unsigned)got;
     }
     assert_int_equal(back, IN_FLIGHT);
     assert_int_equal(foreign.connections, 2);
-    dev->counters.errors = 0;
     write_and_compare();
 }
 
@@ -584,7 +590,7 @@ int main(void)
         TEST(a_ring_of_four_descriptors_serves_two_hundred_requests),
         TEST(reads_in_flight_bring_each_its_own_sectors),
         TEST(a_read_only_export_is_read_and_never_written),
-        TEST(a_daemon_that_dies_fails_what_it_had_and_its_successor_serves),
+        TEST(what_a_daemon_left_undone_when_it_died_its_successor_does),
         TEST(a_ring_taken_back_in_the_middle_loses_nothing),
     };
 

@@ -702,6 +702,29 @@ static unsigned looks_in(uint64_t ns)
     return looks;
 }
 
+/* A vhost-user back end of QEMU's dies of an interrupt that has nowhere to go. */
+static void a_device_without_vectors_is_not_asked_to_interrupt(void **state)
+{
+    (void)state;
+    for (unsigned vectors = 0; vectors < 2; vectors++) {
+        struct virtq_elem elem = { (uintptr_t)&fake, 8 };
+        struct virtq_buffer lent = { &elem, 0, 1, &fake };
+
+        fake_transport_init(&fake, VIRTIO_ID_NET);
+        fake.queues[0].size_max = 4;
+        fake.n_vectors = vectors;
+        add(0);
+        assert_int_equal(virtq_add(&queues[0].ring, &lent, 1), 1);
+        virtq_publish(&queues[0].ring);
+        assert_false(virtq_arm(&queues[0].ring, 1));
+        fake_push(&fake.queues[0].ring, fake_pop(&fake.queues[0].ring), 0);
+        assert_int_equal(fake_interrupt_wanted(&fake.queues[0].ring), vectors);
+        assert_true(virtq_arm(&queues[0].ring, 1));
+        virtio_remove(&fake.device);
+    }
+    fake.device.link.next = NULL;
+}
+
 static void a_device_without_vectors_is_looked_after_rarely_while_nothing_moves(void **state)
 {
     struct virtio_driver patient;
@@ -1399,6 +1422,7 @@ int main(void)
         TEST(a_vector_that_the_device_refuses_is_replaced_by_the_first),
         TEST(cpu_vectors_that_run_out_are_shared),
         TEST(a_device_without_vectors_is_looked_after_by_a_timer),
+        TEST(a_device_without_vectors_is_not_asked_to_interrupt),
         TEST(a_device_without_vectors_is_looked_after_rarely_while_nothing_moves),
         TEST(a_queue_without_an_event_has_no_interrupt),
         TEST(an_event_that_two_devices_share_is_polled_until_both_are_gone),
