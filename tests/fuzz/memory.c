@@ -38,6 +38,21 @@ static void *remember(void *start, bool dma)
     return start;
 }
 
+/* In front of an object, so that each byte behind it is seen. */
+struct head {
+    _Alignas(16) bool owned; /* by a driver, also after the input's end */
+};
+
+static struct head *head_of(const void *object)
+{
+    return (struct head *)(uintptr_t)object - 1;
+}
+
+static void release(void *start, bool dma)
+{
+    free(dma ? start : head_of(start));
+}
+
 static void forget(void *start, bool dma)
 {
     unsigned i = 0;
@@ -46,19 +61,25 @@ static void forget(void *start, bool dma)
         i++;
     expect(i < n_left && left[i].dma == dma, "what is freed was allocated, in the same way");
     left[i] = left[--n_left];
-    free(start);
+    release(start, dma);
 }
 
 void *kalloc(size_t bytes)
 {
-    return host_alloc_allowed() ? remember(calloc(1, bytes), false) : NULL;
+    struct head *head = host_alloc_allowed() ? calloc(1, sizeof(*head) + bytes) : NULL;
+
+    return head ? remember(head + 1, false) : NULL;
 }
 
 void kfree(void *object)
 {
-    if (object)
+    if (object && head_of(object)->owned)
+        release(object, false);
+    else if (object)
         forget(object, false);
 }
+
+bool dma_is_translated;
 
 /* Exactly as large as it was asked for, so that each byte behind it is seen; alignment is the least
  * that rings need. */
@@ -100,15 +121,20 @@ struct fuzz_memory fuzz_memory_left(void)
     return count;
 }
 
-void fuzz_memory_drop(const void *but)
+void fuzz_memory_drop(void)
 {
-    unsigned kept = 0;
+    for (unsigned i = 0; i < n_left; i++)
+        release(left[i].start, left[i].dma);
+    n_left = 0;
+}
 
+void fuzz_memory_leave(const void *object)
+{
     for (unsigned i = 0; i < n_left; i++) {
-        if (left[i].start == but)
-            left[kept++] = left[i];
-        else
-            free(left[i].start);
+        if (left[i].start == object) {
+            head_of(object)->owned = true;
+            left[i] = left[--n_left];
+            return;
+        }
     }
-    n_left = kept;
 }

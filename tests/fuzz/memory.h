@@ -14,7 +14,10 @@ struct fuzz_memory {
 
 struct fuzz_memory fuzz_memory_left(void);
 
-/* Frees what is left, but for one object that is still in use; NULL: all. */
-void fuzz_memory_drop(const void *but);
+/* Frees what is left. */
+void fuzz_memory_drop(void);
+
+/* The object is its driver's, which frees it at its next probe or never: it counts no more. */
+void fuzz_memory_leave(const void *object);
 
 #endif

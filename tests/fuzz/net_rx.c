@@ -378,6 +378,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     expect(!fake.violation, "the driver obeys the standard");
     expect(host_irqs_free == HOST_IRQS && !host_next_timer(UINT64_MAX), "nothing ticks any more");
     free_buffers();
-    fuzz_memory_drop(NULL);
+    fuzz_memory_drop();
     return 0;
 }

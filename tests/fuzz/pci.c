@@ -31,8 +31,9 @@
 #define GUARD_BYTES    (1 << 20)
 #define QUEUES         3
 #define MAPPINGS_MAX   16
-#define DOORBELL_BYTES 2
+#define DOORBELL_BYTES 2 /* 4 with NOTIFICATION_DATA */
 #define COMMON_BYTES   offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
+#define COMMON_MAX     offsetof(struct virtio_pci_common_cfg, admin_queue_index)
 
 /* More accesses than a device that never ends its resets can cause: somebody loops. */
 #define ACCESSES_MAX 30000
@@ -73,6 +74,7 @@ static struct {
 } mappings[MAPPINGS_MAX];
 static unsigned n_mappings;
 static size_t common_at; /* of the page; SIZE_MAX: not mapped yet */
+static uint64_t common_bytes;
 
 static uint64_t bar_address(unsigned i)
 {
@@ -112,20 +114,30 @@ static bool is_in_a_notify_structure(phys_addr_t start, uint64_t bytes)
     return false;
 }
 
+/* As was negotiated; what else is mapped so small is mapped before that. */
+static unsigned doorbell_bytes(void)
+{
+    const struct virtio_device *dev = virtio_next(NULL);
+
+    return dev && virtio_has(dev, VIRTIO_F_NOTIFICATION_DATA) ? 2 * DOORBELL_BYTES : DOORBELL_BYTES;
+}
+
 volatile void *mmio_map(phys_addr_t start, uint64_t bytes)
 {
     size_t offset = start - WINDOW;
 
     expect(is_in_a_bar(start, bytes), "what is mapped lies in a BAR of the device");
-    expect(bytes != DOORBELL_BYTES || is_in_a_notify_structure(start, bytes),
+    expect(bytes != doorbell_bytes() || is_in_a_notify_structure(start, bytes),
            "a doorbell lies in a notify structure");
     if (start < WINDOW || bytes > HOST_REGISTERS_BYTES || offset > HOST_REGISTERS_BYTES - bytes)
         return NULL;
     expect(n_mappings < MAPPINGS_MAX, "a device's registers are mapped in a few pieces");
     mappings[n_mappings].offset = offset;
     mappings[n_mappings++].bytes = bytes;
-    if (bytes == COMMON_BYTES && common_at == SIZE_MAX)
+    if (bytes >= COMMON_BYTES && bytes <= COMMON_MAX && common_at == SIZE_MAX) {
         common_at = offset;
+        common_bytes = bytes;
+    }
     return page + offset;
 }
 
@@ -211,7 +223,7 @@ static void answer(size_t field)
 
 static bool is_common(size_t offset)
 {
-    return common_at != SIZE_MAX && offset >= common_at && offset - common_at < COMMON_BYTES;
+    return common_at != SIZE_MAX && offset >= common_at && offset - common_at < common_bytes;
 }
 
 static void fill(size_t offset, unsigned bytes)
@@ -424,7 +436,7 @@ static void nothing_is_left(bool stuck)
     /* What a device that does not end its reset was lent is never used again. */
     expect(stuck || (left.objects == 0 && left.dma == 0), "all memory is given back");
     expect(left.objects <= QUEUES && left.dma <= QUEUES, "nothing but queues stays lent");
-    fuzz_memory_drop(NULL);
+    fuzz_memory_drop();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -136,6 +136,7 @@ static void start(void)
                                   .packed = config.format == VIRTQ_PACKED,
                                   .event_idx = config.event_idx,
                                   .indirect = config.indirect_max > 0,
+                                  .in_order = config.in_order,
                                   .size = config.size,
                                   .desc_addr = config.areas.descriptor_addr,
                                   .driver_addr = config.areas.driver_addr,
@@ -394,6 +395,8 @@ static void push(unsigned which, uint32_t len)
 {
     struct fake_chain *chain = device.held;
 
+    if (config.in_order)
+        which = UINT32_MAX; /* the oldest */
     while (chain && chain->next && which--)
         chain = chain->next;
     if (!chain)
@@ -490,6 +493,7 @@ static void read_config(struct input *input)
         .format = flags & 1 ? VIRTQ_PACKED : VIRTQ_SPLIT,
         .event_idx = flags & 2,
         .indirect_max = flags & 4 ? 2 + indirect % ELEMS : 0,
+        .in_order = flags & 8,
         .size = flags & 1 ? 1 + size : (uint16_t)(1 << size % (SIZE_MAX_LOG + 1)),
         .doorbell = { .kind = VIRTQ_DOORBELL_HOOK,
                       .value = 7,
