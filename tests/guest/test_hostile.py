@@ -217,16 +217,36 @@ def rings_wrote(path, at):
         return any(file.read(64))
 
 
-def test_a_disk_that_breaks_on_what_is_repeated_fails_that_and_no_more(tmp_path):
-    path, _ = random_disk(tmp_path / "disk", 2 * MIB)
-    with Rings(tmp_path, "selftest", cmdline="-- disk-hash", qemu_args=slow_drive(path, 5)) as rings:
+class TooLate(Exception):
+    """QEMU looked at each buffer before it was rung for, so that none could be broken."""
+
+
+def break_what_is_repeated(folder, path):
+    with Rings(folder, "selftest", cmdline="-- disk-hash", qemu_args=slow_drive(path, 5)) as rings:
         busy_disk(rings)
         for _ in range(3):  # the second one or the third is the repeated one's
-            rings.break_at_the_doorbell("virtio-blk")
+            try:
+                rings.break_at_the_doorbell("virtio-blk")
+            except OSError:
+                assert rings.guest.wait_exit(10) == 0
+                raise TooLate from None
             rings.guest.wait_for(r"^vda: reset and started again$", 20)
         rings.guest.wait_for(r"^FAIL: sector \d+: error 5$", 20)
         assert rings.guest.wait_exit(10) == 1
         assert "panic" not in rings.guest.log
+
+
+def test_a_disk_that_breaks_on_what_is_repeated_fails_that_and_no_more(tmp_path):
+    path, _ = random_disk(tmp_path / "disk", 2 * MIB)
+    for attempt in range(5):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        try:
+            break_what_is_repeated(folder, path)
+            return
+        except TooLate:
+            pass
+    pytest.fail("QEMU was faster than the debugger, five times")
 
 
 # --- networks and balloons
