@@ -262,6 +262,7 @@ bench-boot: $(BUILD)/hello.elf $(BUILD)/aerostat.elf | $(SHARED)/.setup-run
 	@tests/bench/boot.py
 
 include tests/bench/ring_guest.mk
+include tests/bench/ring.mk
 
 vendor: | $(SHARED)/.setup-build
 	@tools/fetch --bundle $(SHARED)/vendor.tar
@@ -282,6 +283,7 @@ help:
 	@echo "make clang            the same images by clang, under build/clang/"
 	@echo "make bench-boot       instructions, time and memory from the first instruction to main()"
 	@echo "make bench-ring-guest instructions a buffer costs the driver in the guest, by ring and batch"
+	@echo "make bench-ring       what the virtqueue costs, and its rates beside DPDK's driver and fio; about ten minutes, alone"
 	@echo "make vendor           bundles the pinned sources into build/vendor.tar, for building without a network"
 	@echo "make clean            removes what was built, but not libraries and downloads; \"rm -r build\" removes all"
 
