@@ -7,7 +7,8 @@
  * Free slots form a queue, not a stack: a device that works in order then gets
  * the same id at the same place of the ring each lap, so that the split ring's
  * avail entries need no store, and slots and descriptors are walked in the
- * order in which the CPU prefetches.
+ * order in which the CPU prefetches. With IN_ORDER that is certain: no link ever
+ * changes, and lent slots follow each other around the ring.
  */
 #ifndef DRIVERS_VIRTIO_VIRTQ_SLOT_H
 #define DRIVERS_VIRTIO_VIRTQ_SLOT_H
@@ -54,8 +55,7 @@ static __attribute__((cold, noinline)) bool virtq_is_held(const struct virtq *q,
     return false;
 }
 
-/* Breaks the queue: what is wrong with the used entry. Apart from the checks, which are to be
- * small. */
+/* Breaks the queue by what is wrong with the used entry. Apart from the checks: those are small. */
 static __attribute__((cold, noinline)) void virtq_refuse(struct virtq *q, uint32_t id)
 {
     if (id >= q->size)
