@@ -268,7 +268,7 @@ vendor: | $(SHARED)/.setup-build
 	@tools/fetch --bundle $(SHARED)/vendor.tar
 
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/malloc $(BUILD)/tests $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/demo.img
+	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/malloc $(BUILD)/tests $(BUILD)/bench $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/demo.img
 
 help:
 	@echo "make                  build/aerostat.elf, the default appliance, and build/NAME.elf for every other application"
