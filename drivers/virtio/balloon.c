@@ -51,10 +51,6 @@
     256 /* as many must have become free before a balloon that got stuck goes on \
          */
 
-/* After so many resets the device is not worth another one, but for each that long ago. */
-#define RECOVERIES_MAX        8
-#define RECOVERY_FORGOTTEN_NS (600 * NSEC_PER_SEC)
-
 /*
  * After so many rounds without a pause the thread makes one: a device that wants
  * something all the time does not keep the CPU from the application. Any wait
@@ -529,7 +525,7 @@ static void recover(struct balloon *balloon, const char *why)
     drain(&balloon->deflate);
     if (balloon->has_stats)
         drain(&balloon->stats);
-    if (!patience_lasts(&balloon->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS)) {
+    if (!patience_lasts(&balloon->patience)) {
         give_up(balloon, "the device was reset too often");
     } else if (virtio_reinit(balloon->device) || begin(balloon)) {
         give_up(balloon, "the device did not come back after a reset");

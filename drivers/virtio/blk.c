@@ -30,10 +30,6 @@
 #define REAP_BATCH     32
 #define REPEATS_MAX    1 /* of one request: it may be what brings the device down */
 
-/* After so many resets the device is not worth another one, but for each that long ago. */
-#define RECOVERIES_MAX        8
-#define RECOVERY_FORGOTTEN_NS (600 * NSEC_PER_SEC)
-
 /*
  * A part's elements: header, data, status. Tables hold eight pieces of data,
  * more than most requests have; a longer part takes descriptors of the ring.
@@ -516,7 +512,7 @@ static void recover(struct virtio_blk *blk, const char *why)
         return;
     }
     drain(blk);
-    if (!patience_lasts(&blk->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS)) {
+    if (!patience_lasts(&blk->patience)) {
         give_up(blk, "the device was reset too often");
     } else if (begin_again(blk)) {
         give_up(blk, "the device did not come back after a reset");

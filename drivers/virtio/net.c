@@ -40,10 +40,6 @@
 #define TX_BATCH 16
 #define TX_ELEMS 64 /* pieces in one batch */
 
-/* After so many resets the device is not worth another one, but for each that long ago. */
-#define RECOVERIES_MAX        8
-#define RECOVERY_FORGOTTEN_NS (600 * NSEC_PER_SEC)
-
 /* A frame under way. Its header lies in the header table at the same index, unless in front of it.
  */
 struct tx_slot {
@@ -532,8 +528,8 @@ static bool restart_queues(struct virtio_net *net)
            restart_queue(net, &net->rx) && restart_queue(net, &net->tx);
 }
 
-/* NULL: the device works again; else why it does not. */
-static const char *restart_device(struct virtio_net *net)
+/* NULL: the device works again; else why it does not. Without patience it only gives back. */
+static const char *restart_device(struct virtio_net *net, bool patient)
 {
     if (virtio_reset(net->dev) < 0)
         return "the device does not answer a reset, what was lent to it stays lost";
@@ -541,7 +537,7 @@ static const char *restart_device(struct virtio_net *net)
         return "the device is gone";
     take_back(net, &net->rx);
     take_back(net, &net->tx);
-    if (!patience_lasts(&net->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS))
+    if (!patient)
         return "the device was reset too often";
     if (virtio_reinit(net->dev) < 0 || virtio_start(net->dev) < 0)
         return "the device did not come back after a reset";
@@ -551,11 +547,11 @@ static const char *restart_device(struct virtio_net *net)
 /* The device has lied or asks for it: reset, and start again with the same buffers. */
 static void recover(struct virtio_net *net)
 {
+    bool patient = patience_lasts(&net->patience);
     const char *why = NULL;
 
-    if (!restart_queues(net) ||
-        !patience_lasts(&net->patience, RECOVERIES_MAX, RECOVERY_FORGOTTEN_NS))
-        why = restart_device(net);
+    if (!patient || !restart_queues(net))
+        why = restart_device(net, patient);
     if (net->dead)
         return;
     if (why) {
