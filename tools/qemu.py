@@ -153,6 +153,8 @@ class Vm:
         self._answers = {}
         self._greeted = False
         self._look_at_status = False
+        # Started by us once QMP listens; a guest that is to arrive from elsewhere starts when it is here.
+        self._is_held = not {"-S", "-incoming"} & set(self.args)
         self._next_id = 0
         self._sockets = []
         self._threads = []
@@ -177,7 +179,7 @@ class Vm:
                 return False
         try:
             self.execute("qmp_capabilities", deadline=deadline)
-            if "-S" not in self.args:
+            if self._is_held:
                 self.execute("cont", deadline=deadline)
         except QemuError:
             with self.changed:  # the socket may be closed before the end is known
@@ -195,7 +197,7 @@ class Vm:
         self._greeted = self.ended = False
         self.errors.clear()
         self.command = [qemu_binary(), "-accel", self.accel, "-cpu", cpu, *self.args]
-        if "-S" not in self.args:
+        if self._is_held:
             self.command.append("-S")
         self.command += ["-chardev", f"socket,id=console,fd={console_far.fileno()}", "-serial", "chardev:console"]
         self.command += ["-chardev", f"socket,id=qmp,fd={qmp_far.fileno()}", "-mon", "chardev=qmp,mode=control"]

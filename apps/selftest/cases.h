@@ -35,6 +35,8 @@ int run_disk_hash(int argc, char **argv);
 int run_disk_pattern(int argc, char **argv);
 int run_disk_errors(int argc, char **argv);
 
+int run_endure(int argc, char **argv);
+
 /* Prints "PASS: what" or "FAIL: what"; main() then returns 1. */
 void report(bool passed, const char *what, ...) __attribute__((format(printf, 2, 3)));
 

@@ -38,6 +38,7 @@ static const struct test_case cases[] = {
     { "disk-hash", "[DISK]", run_disk_hash },
     { "disk-pattern", "[DISK [SEED]]", run_disk_pattern },
     { "disk-errors", "[DISK]", run_disk_errors },
+    { "endure", "[DISK]", run_endure },
 };
 
 static bool failed;
