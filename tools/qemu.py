@@ -91,13 +91,16 @@ def machine_args(machine, memory, smp=1):
     return args
 
 
+def disk_format(path):
+    with open(path, "rb") as file:
+        return "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
+
+
 def disk_args(path, index, read_only=False, options=""):
     """One virtio block device on a raw or qcow2 file; ids are disk0, disk1, ..."""
     if not os.path.exists(path):
         raise QemuError(f"no disk image {path}")
-    with open(path, "rb") as file:
-        form = "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
-    drive = f"if=none,id=disk{index},format={form},discard=unmap,file={path.replace(',', ',,')}"
+    drive = f"if=none,id=disk{index},format={disk_format(path)},discard=unmap,file={path.replace(',', ',,')}"
     if read_only:
         drive += ",read-only=on"
     device = f"virtio-blk-pci,disable-legacy=on,drive=disk{index},id=blk{index}"
