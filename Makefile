@@ -261,6 +261,7 @@ check: all clang | $(SHARED)/.setup-check
 bench-boot: $(BUILD)/hello.elf $(BUILD)/aerostat.elf | $(SHARED)/.setup-run
 	@tests/bench/boot.py
 
+include tests/guest/matrix.mk
 include tests/bench/ring_guest.mk
 include tests/bench/ring.mk
 
@@ -277,6 +278,7 @@ help:
 	@echo "make debug            the same, stopped for gdb"
 	@echo "make test             hosted tests under sanitizers, then the guest in QEMU"
 	@echo "make unit             builds the hosted tests: build/tests/NAME runs one"
+	@echo "make test-matrix      every machine, boot path, transport, ring and interrupt mode: CELLS=\"q35 UEFI ..\" picks some"
 	@echo "make conformance      which of the standard's requirements are shown, and by which test"
 	@echo "make fuzz             each fuzz target for SECONDS=$(SECONDS), with a table at the end"
 	@echo "make check            a second build, by clang; layers, headers, objects, layout, lint"

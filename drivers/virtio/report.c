@@ -37,6 +37,22 @@ static unsigned vectors_in_use(const struct virtio_device *dev)
     return n;
 }
 
+/* How the first queue is notified; the others are alike. */
+static const char *doorbell_text(const struct virtio_device *dev)
+{
+    const struct virtio_queue *queue = CONTAINER_OF(dev->queues.next, struct virtio_queue, link);
+
+    switch (queue->ring.doorbell.kind) {
+    case VIRTQ_DOORBELL_PORT16:
+    case VIRTQ_DOORBELL_PORT32:
+        return "port";
+    case VIRTQ_DOORBELL_HOOK:
+        return "call";
+    default:
+        return "mmio";
+    }
+}
+
 static void tell_queues(struct report *report, const struct virtio_device *dev)
 {
     struct list *link;
@@ -80,6 +96,8 @@ static void tell_device(struct report *report, const struct virtio_device *dev)
         report_text(report, "ring", "%s", virtio_ring_text(dev));
         report_text(report, "interrupts", "%s", interrupts_text(dev));
         report_number(report, "vectors", vectors_in_use(dev));
+        if (!list_empty(&dev->queues))
+            report_text(report, "doorbell", "%s", doorbell_text(dev));
         tell_queues(report, dev);
     }
     report_close(report);

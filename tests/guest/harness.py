@@ -60,6 +60,7 @@ class Guest:
     balloon    True for a balloon device
     qemu_args  anything further
     netns      name of the network namespace that QEMU is to run in
+    boot       the whole command line but for console, QMP and qemu_args: all arguments above but accel and cpu do not count
     deadline   seconds for the whole guest, then QEMU is killed and the test fails
     """
 
@@ -67,23 +68,10 @@ class Guest:
 
     def __init__(self, app="hello", *, machine="q35", accel="tcg", cpu=None, smp=1, memory=64, cmdline="", disks=(), net=None,
                  forwards=(), net_options="", netdev_options="", balloon=False, balloon_options="", qemu_args=(), netns=None,
-                 deadline=60):
-        args = qemu.machine_args(machine, memory, smp) + ["-kernel", image(app)]
-        if cmdline:
-            args += ["-append", cmdline]
-        for index, disk in enumerate(disks):
-            path, options = (disk, "") if isinstance(disk, (str, os.PathLike)) else disk
-            words = [word for word in options.split(",") if word]
-            read_only = "read_only" in words
-            args += qemu.disk_args(os.fspath(path), index, read_only, ",".join(word for word in words if word != "read_only"))
+                 boot=None, deadline=60):
         self.ports = {}
-        if net == "user":
-            self.ports = {port: qemu.free_port() for port in forwards}
-            args += qemu.user_net_args([(host, port) for port, host in self.ports.items()], 0, net_options, netdev_options)
-        elif net:
-            args += list(net)
-        if balloon:
-            args += qemu.balloon_args(balloon_options)
+        args = list(boot) if boot else self._arguments(app, machine, memory, smp, cmdline, disks, net, forwards, net_options,
+                                                       netdev_options, balloon, balloon_options)
         prefix = ["ip", "netns", "exec", netns] if netns else []
         self.vm = qemu.Vm(args + list(qemu_args), accel, cpu, prefix=prefix)
         interpreted = accel == "kvm" and qemu.choose_accel("auto")[0] != "kvm"
@@ -94,6 +82,25 @@ class Guest:
         self._seen = 0
         self._events_seen = 0
         Guest.running.append(self)
+
+    def _arguments(self, app, machine, memory, smp, cmdline, disks, net, forwards, net_options, netdev_options, balloon,
+                   balloon_options):
+        args = qemu.machine_args(machine, memory, smp) + ["-kernel", image(app)]
+        if cmdline:
+            args += ["-append", cmdline]
+        for index, disk in enumerate(disks):
+            path, options = (disk, "") if isinstance(disk, (str, os.PathLike)) else disk
+            words = [word for word in options.split(",") if word]
+            read_only = "read_only" in words
+            args += qemu.disk_args(os.fspath(path), index, read_only, ",".join(word for word in words if word != "read_only"))
+        if net == "user":
+            self.ports = {port: qemu.free_port() for port in forwards}
+            args += qemu.user_net_args([(host, port) for port, host in self.ports.items()], 0, net_options, netdev_options)
+        elif net:
+            args += list(net)
+        if balloon:
+            args += qemu.balloon_args(balloon_options)
+        return args
 
     def __enter__(self):
         return self.start()

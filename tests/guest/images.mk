@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-# Images for guest tests alone. Unlike applications in apps/ they may include the kernel's headers.
+# Images for guest tests alone. Unlike applications in apps/ they may include the kernel's headers; ringtest does.
 $(eval $(call app_rules,ringtest,tests/guest/ringtest))
+$(eval $(call app_rules,cell,tests/guest/cell))
 
 ifndef APP_DIR
-all: $(BUILD)/ringtest.elf
+all: $(BUILD)/ringtest.elf $(BUILD)/cell.elf
 endif
