@@ -12,6 +12,7 @@
 #include "lib/base/barrier.h"
 #include "lib/base/errno.h"
 #include "lib/base/format.h"
+#include "lib/base/string.h"
 
 #define RESET_QUICK_LOOKS  16
 #define RESET_LOOK_NS      NSEC_PER_MSEC
@@ -24,6 +25,7 @@
 #define MAX_VECTORS        32
 #define STORM_FROM         1024 /* interrupts unasked for; what is lent comes on top */
 #define CONFIG_SLOT        0    /* the configuration's vector comes first, the queues' after it */
+#define LEGACY_PAGE_SHIFT  12   /* a legacy device is told a queue's page, in 32 bits (§2.7.2) */
 
 extern const struct virtio_driver __start_virtio_drivers[], __stop_virtio_drivers[];
 
@@ -45,6 +47,16 @@ static const struct virtio_feature ring_features[] = {
     VIRTIO_FEATURE_TRANSPORT(VIRTIO_F_NOTIFICATION_DATA),
     VIRTIO_FEATURE_TRANSPORT(VIRTIO_F_NOTIF_CONFIG_DATA),
     VIRTIO_FEATURE_TRANSPORT(VIRTIO_F_RING_RESET),
+};
+
+/*
+ * Of a legacy device (§6.3), which knows no other word of features. Bit 30, a
+ * trap for drivers that repeat what they read, is in no list.
+ */
+static const struct virtio_feature legacy_features[] = {
+    VIRTIO_FEATURE(VIRTIO_F_ANY_LAYOUT),
+    VIRTIO_FEATURE(VIRTIO_F_INDIRECT_DESC),
+    VIRTIO_FEATURE(VIRTIO_F_EVENT_IDX),
 };
 
 /* error: 0, or a negative errno, which is told too. */
@@ -162,9 +174,15 @@ static enum ring_choice ring_choice(void)
     return (enum ring_choice)choice;
 }
 
+/* So many words of features have every device of its kind. */
+static unsigned feature_words(const struct virtio_device *dev)
+{
+    return dev->legacy ? 1 : VIRTIO_FEATURE_WORDS;
+}
+
 static void read_offered(struct virtio_device *dev)
 {
-    for (unsigned i = 0; i < VIRTIO_FEATURE_WORDS; i++)
+    for (unsigned i = 0; i < feature_words(dev); i++)
         dev->offered.word[i] = dev->transport->get_features(dev, i);
 }
 
@@ -205,7 +223,10 @@ static void choose_features(struct virtio_device *dev)
     const struct virtio_driver *driver = dev->driver;
 
     dev->accepted = (struct virtio_features){ 0 };
-    accept_some(dev, ring_features, ARRAY_SIZE(ring_features), &dev->accepted);
+    if (dev->legacy)
+        accept_some(dev, legacy_features, ARRAY_SIZE(legacy_features), &dev->accepted);
+    else
+        accept_some(dev, ring_features, ARRAY_SIZE(ring_features), &dev->accepted);
     while (accept_some(dev, driver->features, driver->n_features, &dev->accepted))
         ;
 }
@@ -222,15 +243,17 @@ static bool have_required(const struct virtio_device *dev, const struct virtio_f
 static void write_features(struct virtio_device *dev)
 {
     /* A reset has cleared them; words that an older device does not know are left alone. */
-    for (unsigned i = 0; i < VIRTIO_FEATURE_WORDS; i++)
+    for (unsigned i = 0; i < feature_words(dev); i++)
         if (i < 2 || dev->accepted.word[i])
             dev->transport->set_features(dev, i, dev->accepted.word[i]);
 }
 
-/* Steps 5 and 6 of §3.1.1: the device may refuse the choice. */
+/* Steps 5 and 6 of §3.1.1: the device may refuse the choice. A legacy one cannot (§3.1.2). */
 static const char *settle_features(struct virtio_device *dev)
 {
     write_features(dev);
+    if (dev->legacy)
+        return NULL;
     add_status(dev, VIRTIO_CONFIG_S_FEATURES_OK);
     if (!(dev->transport->get_status(dev) & VIRTIO_CONFIG_S_FEATURES_OK))
         return "the device refuses the features chosen";
@@ -251,7 +274,7 @@ static const char *negotiate(struct virtio_device *dev)
     greet(dev);
     read_offered(dev);
     choose_features(dev);
-    if (!virtio_has(dev, VIRTIO_F_VERSION_1))
+    if (!dev->legacy && !virtio_has(dev, VIRTIO_F_VERSION_1))
         return "the device does not offer VERSION_1";
     if (virtio_has(dev, VIRTIO_F_ACCESS_PLATFORM) && dma_is_translated)
         return "an IOMMU that cannot be turned off is in its way";
@@ -269,30 +292,50 @@ static bool in_config(const struct virtio_device *dev, uint32_t offset, uint32_t
     return bytes && offset <= dev->config_bytes && bytes <= dev->config_bytes - offset;
 }
 
-/* Numbers in one access, 64-bit ones in two (§4.1.3.1); arrays byte by byte. */
-static void read_field(struct virtio_device *dev, uint32_t offset, uint8_t *to, uint32_t bytes)
+/*
+ * Numbers in one access, 64-bit ones in two (§4.1.3.1); arrays byte by byte.
+ * Returns whether the device said something else than what stood in *to.
+ */
+static bool read_field(struct virtio_device *dev, uint32_t offset, uint8_t *to, uint32_t bytes)
 {
     uint32_t width = bytes == 8 ? 4 : bytes == 2 || bytes == 4 ? bytes : 1;
+    bool differs = false;
 
     for (uint32_t done = 0; done < bytes; done += width) {
         uint32_t value = dev->transport->config_read(dev, offset + done, width);
 
-        for (uint32_t i = 0; i < width; i++)
-            to[done + i] = (uint8_t)(value >> (8 * i));
+        for (uint32_t i = 0; i < width; i++) {
+            uint8_t byte = (uint8_t)(value >> (8 * i));
+
+            differs |= to[done + i] != byte;
+            to[done + i] = byte;
+        }
     }
+    return differs;
+}
+
+/* One look; true: no change came in between. */
+static bool read_steadily(struct virtio_device *dev, uint32_t offset, uint8_t *to, uint32_t bytes)
+{
+    uint32_t before;
+
+    if (dev->legacy) {
+        read_field(dev, offset, to, bytes);
+        return bytes == 1 || !read_field(dev, offset, to, bytes);
+    }
+    before = dev->transport->config_generation(dev);
+    read_field(dev, offset, to, bytes);
+    return dev->transport->config_generation(dev) == before;
 }
 
 int virtio_config_read(struct virtio_device *dev, uint32_t offset, void *to, uint32_t bytes)
 {
     if (!in_config(dev, offset, bytes))
         return -ERANGE;
-    for (unsigned i = 0; i < SETTLE_TRIES; i++) {
-        uint32_t before = dev->transport->config_generation(dev);
-
-        read_field(dev, offset, to, bytes);
-        if (dev->transport->config_generation(dev) == before)
+    memset(to, 0, bytes);
+    for (unsigned i = 0; i < SETTLE_TRIES; i++)
+        if (read_steadily(dev, offset, to, bytes))
             return 0;
-    }
     log_device(LOG_ERROR, dev, "its configuration does not settle", 0);
     return -EIO;
 }
@@ -524,7 +567,8 @@ static void connect_config(struct virtio_device *dev)
 {
     uint16_t vector = choose_vector(dev, CONFIG_SLOT);
 
-    dev->generation = dev->transport->config_generation(dev);
+    if (!dev->legacy)
+        dev->generation = dev->transport->config_generation(dev);
     if (vector != VIRTIO_NO_VECTOR && dev->transport->vector_config(dev, vector) == 0)
         return;
     dev->config_polled = true;
@@ -547,13 +591,22 @@ static bool shares_config_vector(const struct virtio_device *dev)
     return false;
 }
 
+/* A legacy device has nothing that tells: its driver has to look. */
+static bool has_changed(struct virtio_device *dev)
+{
+    uint32_t before = dev->generation;
+
+    if (dev->legacy)
+        return true;
+    dev->generation = dev->transport->config_generation(dev);
+    return dev->generation != before;
+}
+
 /* Asks the device itself. */
 static bool has_news(struct virtio_device *dev)
 {
-    uint32_t generation = dev->transport->config_generation(dev);
-    bool changed = generation != dev->generation;
+    bool changed = has_changed(dev);
 
-    dev->generation = generation;
     if (changed && dev->ticking) /* its driver may be about to do something */
         start_tick(dev, TICK_NS);
     return changed || virtio_needs_reset(dev) != NULL;
@@ -599,7 +652,7 @@ static enum virtq_format format_of(const struct virtio_device *dev)
     return virtio_has(dev, VIRTIO_F_RING_PACKED) ? VIRTQ_PACKED : VIRTQ_SPLIT;
 }
 
-/* The largest size both sides can have; 0: none. */
+/* How many descriptors are used, the most that both sides can have; 0: none. */
 static uint16_t choose_size(enum virtq_format format, uint32_t theirs, uint16_t ours)
 {
     uint32_t size = MIN(MIN(theirs, (uint32_t)ours), (uint32_t)VIRTQ_SIZE_MAX);
@@ -609,9 +662,17 @@ static uint16_t choose_size(enum virtq_format format, uint32_t theirs, uint16_t 
     return (uint16_t)size;
 }
 
+/* A legacy device's size is as it is, and it computes from it where the areas are (§2.7.2). */
+static uint16_t legacy_ring_size(uint32_t theirs)
+{
+    return virtq_size_ok(VIRTQ_SPLIT, theirs) ? (uint16_t)theirs : 0;
+}
+
 static int allocate_queue(struct virtio_queue *queue, enum virtq_format format)
 {
-    struct virtq_layout layout = virtq_layout(format, queue->size, queue->indirect_max);
+    struct virtq_layout layout =
+        queue->ring_size ? virtq_legacy_layout(queue->ring_size, queue->size, queue->indirect_max)
+                         : virtq_layout(format, queue->size, queue->indirect_max);
     dma_addr_t addr;
 
     queue->shared_bytes = layout.shared_bytes;
@@ -620,6 +681,10 @@ static int allocate_queue(struct virtio_queue *queue, enum virtq_format format)
     if (!queue->shared || !queue->private_memory)
         return -ENOMEM;
     queue->areas = virtq_areas_in(&layout, queue->shared, addr);
+    if (queue->ring_size && addr >> LEGACY_PAGE_SHIFT > UINT32_MAX) {
+        log_device(LOG_ERROR, queue->device, "a legacy device reaches no queue beyond 16 TiB", 0);
+        return -ERANGE;
+    }
     return 0;
 }
 
@@ -637,26 +702,29 @@ static void free_queue(struct virtio_queue *queue)
 static int make_ring(struct virtio_queue *queue, const struct virtq_doorbell *doorbell)
 {
     struct virtio_device *dev = queue->device;
+    int error = virtq_init(&queue->ring,
+                           &(struct virtq_config){
+                               .format = format_of(dev),
+                               .size = queue->size,
+                               .ring_size = queue->ring_size,
+                               .indirect_max = queue->indirect_max,
+                               .event_idx = virtio_has(dev, VIRTIO_F_EVENT_IDX),
+                               .in_order = virtio_has(dev, VIRTIO_F_IN_ORDER),
+                               .order_platform = virtio_has(dev, VIRTIO_F_ORDER_PLATFORM),
+                               .notification_data = virtio_has(dev, VIRTIO_F_NOTIFICATION_DATA),
+                               .areas = queue->areas,
+                               .private_memory = queue->private_memory,
+                               .doorbell = *doorbell,
+                           });
 
-    return virtq_init(&queue->ring,
-                      &(struct virtq_config){
-                          .format = format_of(dev),
-                          .size = queue->size,
-                          .indirect_max = queue->indirect_max,
-                          .event_idx = virtio_has(dev, VIRTIO_F_EVENT_IDX),
-                          .in_order = virtio_has(dev, VIRTIO_F_IN_ORDER),
-                          .order_platform = virtio_has(dev, VIRTIO_F_ORDER_PLATFORM),
-                          .notification_data = virtio_has(dev, VIRTIO_F_NOTIFICATION_DATA),
-                          .areas = queue->areas,
-                          .private_memory = queue->private_memory,
-                          .doorbell = *doorbell,
-                      });
+    virtq_take_any_length(&queue->ring, queue->any_length);
+    return error;
 }
 
 static int offer_queue(struct virtio_queue *queue, uint16_t vector)
 {
     struct virtio_queue_setup setup = { .index = queue->index,
-                                        .size = queue->size,
+                                        .size = queue->ring.ring_size,
                                         .vector = vector,
                                         .descriptor_addr = queue->areas.descriptor_addr,
                                         .driver_addr = queue->areas.driver_addr,
@@ -704,10 +772,11 @@ int virtio_queue_setup(struct virtio_device *dev, struct virtio_queue *queue, ui
         .event = event,
         .index = index,
         .size = choose_size(format_of(dev), theirs, size_max),
+        .ring_size = dev->legacy ? legacy_ring_size(theirs) : 0,
         .indirect_max = virtio_has(dev, VIRTIO_F_INDIRECT_DESC) ? indirect_max : 0,
         .vector = VIRTIO_NO_VECTOR,
     };
-    if (!queue->size)
+    if (!queue->size || (dev->legacy && !queue->ring_size))
         return -EINVAL;
     error = allocate_queue(queue, format_of(dev));
     if (!error)
@@ -723,6 +792,12 @@ int virtio_queue_setup(struct virtio_device *dev, struct virtio_queue *queue, ui
     dev->storm_from += queue->size;
     irq_restore(were_on);
     return 0;
+}
+
+void virtio_queue_ignore_lengths(struct virtio_queue *queue)
+{
+    queue->any_length = queue->device->legacy;
+    virtq_take_any_length(&queue->ring, queue->any_length);
 }
 
 /* After a reset, or when the device is beyond all hope. */
@@ -824,7 +899,7 @@ int virtio_queue_restart(struct virtio_queue *queue)
 
     if (error)
         return error;
-    if (theirs < queue->size)
+    if (queue->ring_size ? theirs != queue->ring_size : theirs < queue->size)
         return -EINVAL;
     error = make_ring(queue, &doorbell);
     return error ? error : connect_queue(queue);

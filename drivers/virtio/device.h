@@ -110,10 +110,12 @@ struct virtio_queue {
     struct list link; /* among the device's queues */
     struct event *event;
     uint16_t index, size;
+    uint16_t ring_size; /* as virtq_config */
     uint16_t indirect_max;
     uint16_t vector;   /* of the device's, VIRTIO_NO_VECTOR: none */
     uint16_t position; /* of the ring when its interrupt came last */
     bool polled;       /* its event is marked by polling */
+    bool any_length;   /* what the device says of lengths means nothing */
     struct virtq_areas areas;
     void *shared, *private_memory;
     size_t shared_bytes;
@@ -134,6 +136,7 @@ enum virtio_interrupts { VIRTIO_INTERRUPTS_POLL, VIRTIO_INTERRUPTS_MSIX };
 struct virtio_device {
     /* Set by the transport before virtio_add(). */
     const struct virtio_transport *transport;
+    bool legacy;                               /* reached by a legacy register set (§2.2.3) */
     uint32_t type;                             /* VIRTIO_ID_... */
     uint32_t config_bytes;                     /* of the device's configuration space */
     struct virtio_features transport_features; /* of those that need its help: what it can do */
@@ -199,7 +202,8 @@ static inline bool virtio_has(const struct virtio_device *dev, unsigned bit)
 /*
  * Reads one field of the configuration (§2.5): 1, 2, 4 or 8 bytes as a number,
  * any other length as an array of bytes; each access as wide as the standard
- * asks (§4.1.3.1). Again until the generation did not change meanwhile.
+ * asks (§4.1.3.1). Again until the generation did not change meanwhile; a legacy
+ * device has none: until it reads the same twice (§2.5.4).
  * -ERANGE: beyond the configuration; -EIO: it does not settle. *to is undefined
  * after an error.
  */
@@ -229,15 +233,24 @@ const char *virtio_needs_reset(struct virtio_device *dev);
 
 /*
  * Sets up queue `index` with at most size_max descriptors, fewer if the device
- * has fewer, and indirect tables of indirect_max elements (0: none; ignored
- * where INDIRECT_DESC was not accepted). event is signalled by the queue's
- * interrupt; with `irq=poll` by polling; where the device has no interrupts every
- * millisecond while something moves, more and more rarely when nothing does; NULL: never.
+ * has fewer (a legacy device's ring may be longer: only so many of it are used), and
+ * indirect tables of indirect_max elements (0: none; ignored where INDIRECT_DESC
+ * was not accepted). event is signalled by the queue's interrupt; with `irq=poll` by
+ * polling; where the device has no interrupts every millisecond while something
+ * moves, more and more rarely when nothing does; NULL: never.
  * -ENOENT: the device has no such queue; -ENOMEM; -EINVAL: the driver's mistake or the
- * device's nonsense; -EBUSY: it is set up already.
+ * device's nonsense; -ERANGE: a legacy device cannot reach its memory; -EBUSY: it is
+ * set up already.
  */
 int virtio_queue_setup(struct virtio_device *dev, struct virtio_queue *queue, uint16_t index,
                        uint16_t size_max, uint16_t indirect_max, struct event *event);
+
+/*
+ * After it: for a queue where the standard asks not to look at what a legacy
+ * device says of lengths. Each buffer then counts as written to its full length.
+ * Nothing changes for other devices.
+ */
+void virtio_queue_ignore_lengths(struct virtio_queue *queue);
 
 /* DRIVER_OK: the device may work. 0, or -EIO: it asks for a reset at once. */
 int virtio_start(struct virtio_device *dev);

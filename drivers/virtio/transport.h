@@ -20,7 +20,11 @@ struct virtio_device;
 /* "No interrupt", as a vector (§4.1.5.1.2). */
 #define VIRTIO_NO_VECTOR 0xffff
 
-/* What the device is told about a queue (§4.1.4.3, §4.2.3.2). */
+/*
+ * What the device is told about a queue (§4.1.4.3, §4.2.3.2). A legacy one only
+ * hears the page that descriptor_addr is, at most 2^32 - 1: the size is its
+ * own, and the other areas lie where it expects them.
+ */
 struct virtio_queue_setup {
     uint16_t index, size;
     uint16_t vector; /* of the device's own vectors, or VIRTIO_NO_VECTOR */
@@ -40,7 +44,7 @@ struct virtio_transport {
     /* A reset did not end: keeps the device from our memory, as far as the bus can. */
     void (*cut_off)(struct virtio_device *dev);
 
-    /* Features, word 0 to 3 of 32 bits each (§2.2). */
+    /* Features, word 0 to 3 of 32 bits each (§2.2); legacy: word 0 only. */
     uint32_t (*get_features)(struct virtio_device *dev, unsigned word);
     void (*set_features)(struct virtio_device *dev, unsigned word, uint32_t features);
 
@@ -51,7 +55,7 @@ struct virtio_transport {
     uint32_t (*config_read)(struct virtio_device *dev, uint32_t offset, unsigned bytes);
     void (*config_write)(struct virtio_device *dev, uint32_t offset, unsigned bytes,
                          uint32_t value);
-    uint32_t (*config_generation)(struct virtio_device *dev);
+    uint32_t (*config_generation)(struct virtio_device *dev); /* legacy: NULL, there is none */
 
     /*
      * A queue as the device offers it: descriptors at most, not judged, and how

@@ -15,6 +15,9 @@
 /* The areas share no cache line: each is written by one side. */
 #define AREA_ALIGN 64
 
+/* Where a legacy device expects queue and used ring to begin, §2.7.2. */
+#define LEGACY_ALIGN 4096
+
 /* The POST code port: nobody minds what is written there. */
 #define POST_PORT 0x80
 
@@ -60,24 +63,49 @@ static uint16_t usable_indirect_max(uint16_t size, uint16_t indirect_max)
     return indirect_max > 1 ? indirect_max : 0;
 }
 
-struct virtq_layout virtq_layout(enum virtq_format format, uint16_t size, uint16_t indirect_max)
+static size_t split_driver_bytes(uint16_t size)
 {
-    struct virtq_layout layout;
-    size_t descriptor_bytes = size * sizeof(struct virtq_desc);
-    size_t driver_bytes = sizeof(struct pvirtq_event_suppress);
-    size_t device_bytes = sizeof(struct pvirtq_event_suppress);
+    return sizeof(struct virtq_avail) + (size + 1u) * sizeof(le16);
+}
+
+static size_t split_device_bytes(uint16_t size)
+{
+    return sizeof(struct virtq_used) + size * sizeof(struct virtq_used_elem) + sizeof(le16);
+}
+
+static void add_tables_and_slots(struct virtq_layout *layout, uint16_t size, uint16_t indirect_max)
+{
     size_t table_bytes = usable_indirect_max(size, indirect_max) * sizeof(struct virtq_desc);
 
-    if (format == VIRTQ_SPLIT) {
-        driver_bytes = sizeof(struct virtq_avail) + (size + 1u) * sizeof(le16);
-        device_bytes =
-            sizeof(struct virtq_used) + size * sizeof(struct virtq_used_elem) + sizeof(le16);
-    }
+    layout->shared_bytes = layout->indirect_offset + size * table_bytes;
+    layout->private_bytes = size * sizeof(struct virtq_slot);
+}
+
+struct virtq_layout virtq_layout(enum virtq_format format, uint16_t size, uint16_t indirect_max)
+{
+    bool split = format == VIRTQ_SPLIT;
+    size_t descriptor_bytes = size * sizeof(struct virtq_desc);
+    size_t driver_bytes = split ? split_driver_bytes(size) : sizeof(struct pvirtq_event_suppress);
+    size_t device_bytes = split ? split_device_bytes(size) : sizeof(struct pvirtq_event_suppress);
+    struct virtq_layout layout;
+
     layout.driver_offset = ALIGN_UP(descriptor_bytes, AREA_ALIGN);
     layout.device_offset = ALIGN_UP(layout.driver_offset + driver_bytes, AREA_ALIGN);
     layout.indirect_offset = ALIGN_UP(layout.device_offset + device_bytes, AREA_ALIGN);
-    layout.shared_bytes = layout.indirect_offset + size * table_bytes;
-    layout.private_bytes = size * sizeof(struct virtq_slot);
+    add_tables_and_slots(&layout, size, indirect_max);
+    return layout;
+}
+
+struct virtq_layout virtq_legacy_layout(uint16_t ring_size, uint16_t size, uint16_t indirect_max)
+{
+    struct virtq_layout layout;
+
+    layout.driver_offset = ring_size * sizeof(struct virtq_desc);
+    layout.device_offset =
+        ALIGN_UP(layout.driver_offset + split_driver_bytes(ring_size), LEGACY_ALIGN);
+    layout.indirect_offset =
+        ALIGN_UP(layout.device_offset + split_device_bytes(ring_size), LEGACY_ALIGN);
+    add_tables_and_slots(&layout, size, indirect_max);
     return layout;
 }
 
@@ -111,7 +139,10 @@ static void free_all_slots(struct virtq *q)
 
 int virtq_init(struct virtq *q, const struct virtq_config *config)
 {
-    if (!virtq_size_ok(config->format, config->size))
+    const uint16_t ring_size = config->ring_size ? config->ring_size : config->size;
+
+    if (!virtq_size_ok(config->format, config->size) || !virtq_size_ok(config->format, ring_size) ||
+        ring_size < config->size)
         return -EINVAL;
     *q = (struct virtq){
         .desc = config->areas.descriptor,
@@ -119,6 +150,7 @@ int virtq_init(struct virtq *q, const struct virtq_config *config)
         .driver_area = config->areas.driver,
         .device_area = config->areas.device,
         .size = config->size,
+        .ring_size = ring_size,
         .indirect_max = usable_indirect_max(config->size, config->indirect_max),
         .format = (uint8_t)config->format,
         .batch_last = VIRTQ_NO_BATCH,
@@ -236,11 +268,18 @@ void virtq_notify(const struct virtq *q)
     }
 }
 
+static bool virtq_is_plain(const struct virtq *q)
+{
+    return q->ring_size == q->size && !q->any_length;
+}
+
 static unsigned get(struct virtq *q, struct virtq_done *done, unsigned max)
 {
     if (virtq_packed(q))
         return q->in_order ? packed_get_in_order(q, done, max) : packed_get(q, done, max);
-    return q->in_order ? split_get_in_order(q, done, max) : split_get(q, done, max);
+    if (q->in_order)
+        return split_get_in_order(q, done, max);
+    return virtq_is_plain(q) ? split_get(q, done, max) : split_get_legacy(q, done, max);
 }
 
 int virtq_get(struct virtq *q, struct virtq_done *done, unsigned max)
@@ -277,6 +316,11 @@ bool virtq_arm(struct virtq *q, uint16_t n)
 void virtq_be_deaf(struct virtq *q, bool deaf)
 {
     q->deaf = deaf;
+}
+
+void virtq_take_any_length(struct virtq *q, bool any_length)
+{
+    q->any_length = any_length;
 }
 
 void virtq_disarm(struct virtq *q)

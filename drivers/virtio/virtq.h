@@ -116,7 +116,8 @@ struct virtq_layout {
 
 struct virtq_config {
     enum virtq_format format;
-    uint16_t size;         /* descriptors; see virtq_size_ok() */
+    uint16_t size;         /* descriptors that are used; see virtq_size_ok() */
+    uint16_t ring_size;    /* legacy: what the device takes for the size, at least ours; else 0 */
     uint16_t indirect_max; /* elements in one indirect table; 0: INDIRECT_DESC is not used */
     /* What was negotiated. */
     bool event_idx, in_order, order_platform;
@@ -137,7 +138,8 @@ struct virtq {
     void *driver_area;        /* virtq_avail or pvirtq_event_suppress, written by us */
     void *device_area;        /* virtq_used or pvirtq_event_suppress, written by the device */
     const char *broken;       /* NULL: it works */
-    uint16_t size;
+    uint16_t size;            /* descriptors that are used */
+    uint16_t ring_size;   /* split: entries of avail and used ring; more than size only if legacy */
     uint16_t free_count;  /* descriptors that are ours */
     uint16_t free_first;  /* the slot that is ours for the longest time; the others follow it */
     uint16_t in_flight;   /* buffers lent */
@@ -158,6 +160,7 @@ struct virtq {
     bool event_idx, in_order, order_platform, notification_data;
     bool armed;         /* the device was asked to interrupt */
     bool deaf;          /* its interrupts reach nobody: it is never asked for one */
+    bool any_length;    /* what the device says of lengths means nothing */
     uint64_t held_word; /* packed: its second word, which makes the whole batch visible */
     struct virtq_words *indirect;
     dma_addr_t indirect_addr;
@@ -169,6 +172,14 @@ bool virtq_size_ok(enum virtq_format format, uint32_t size);
 
 /* The memory a queue needs; the size is one that virtq_size_ok() allows. */
 struct virtq_layout virtq_layout(enum virtq_format format, uint16_t size, uint16_t indirect_max);
+
+/*
+ * The same for a split queue of a legacy device (§2.7.2): the areas lie as such
+ * a device computes them from ring_size, in one block that begins on a page.
+ * Only `size` of its descriptors are used, so that a device with a long ring
+ * costs no more tables and slots than another.
+ */
+struct virtq_layout virtq_legacy_layout(uint16_t ring_size, uint16_t size, uint16_t indirect_max);
 
 /* The areas of a layout in a block of memory, which lies at addr for the device. */
 struct virtq_areas virtq_areas_in(const struct virtq_layout *layout, void *block, dma_addr_t addr);
@@ -224,6 +235,12 @@ bool virtq_arm(struct virtq *q, uint16_t n);
  * virtq_arm() only looks. Not after interrupts were asked for.
  */
 void virtq_be_deaf(struct virtq *q, bool deaf);
+
+/*
+ * Whether the lengths of used buffers are not looked at: some legacy devices
+ * write nonsense there. Each buffer then counts as written to its full length.
+ */
+void virtq_take_any_length(struct virtq *q, bool any_length);
 
 /* Asks for no more interrupts: a hint, one may still come. */
 void virtq_disarm(struct virtq *q);

@@ -21,12 +21,12 @@ static inline uint64_t split_word(uint32_t len, uint32_t flags, uint32_t next)
 
 static inline le16 *split_used_event(const struct virtq *q)
 {
-    return &((struct virtq_avail *)q->driver_area)->ring[q->size];
+    return &((struct virtq_avail *)q->driver_area)->ring[q->ring_size];
 }
 
 static inline le16 *split_avail_event(const struct virtq *q)
 {
-    return (void *)&((struct virtq_used *)q->device_area)->ring[q->size];
+    return (void *)&((struct virtq_used *)q->device_area)->ring[q->ring_size];
 }
 
 /* The available index as the device knows it, which a notification tells, §2.9. */
@@ -73,7 +73,7 @@ split_add_singles(struct virtq *q, const struct virtq_buffer *buffer, unsigned n
     struct virtq_words *const desc = q->desc;
     struct virtq_slot *const slots = q->slot;
     le16 *const ring = ((struct virtq_avail *)q->driver_area)->ring;
-    const uint32_t mask = q->size - 1u, at = q->avail_next;
+    const uint32_t mask = q->ring_size - 1u, at = q->avail_next;
     const unsigned limit = MIN(n, q->free_count);
     uint32_t id = q->free_first;
     unsigned i;
@@ -162,7 +162,7 @@ static __attribute__((noinline)) int split_add_chain(struct virtq *q,
     slot->cookie = buffer->cookie;
     slot->writable = writable;
     slot->descriptors = descriptors;
-    split_offer(&avail->ring[q->avail_next & (q->size - 1)], id);
+    split_offer(&avail->ring[q->avail_next & (q->ring_size - 1)], id);
     q->free_count -= descriptors;
     q->avail_next++;
     q->unpublished++;
@@ -195,8 +195,10 @@ static inline uint16_t *split_chain_end(struct virtq_slot *slots, struct virtq_s
     return &slot->next;
 }
 
-static __attribute__((noinline)) unsigned split_get(struct virtq *q, struct virtq_done *done,
-                                                    unsigned max)
+/* ring_size and any_length are q's, where they differ from what the compiler knows already. */
+static inline __attribute__((always_inline)) unsigned
+split_get_from(struct virtq *q, struct virtq_done *done, unsigned max, uint32_t ring_size,
+               bool any_length)
 {
     const struct virtq_used *const used = q->device_area;
     struct virtq_slot *const slots = q->slot;
@@ -215,8 +217,8 @@ static __attribute__((noinline)) unsigned split_get(struct virtq *q, struct virt
         return 0;
     }
     for (uint32_t entry = at; done < end; done++, entry++) {
-        const struct virtq_used_elem *elem = &used->ring[entry & (size - 1)];
-        uint32_t id = load_once(&elem->id), len = load_once(&elem->len);
+        const struct virtq_used_elem *elem = &used->ring[entry & (ring_size - 1)];
+        uint32_t id = load_once(&elem->id), len = any_length ? 0 : load_once(&elem->len);
         struct virtq_slot *slot;
 
         if (UNLIKELY(!virtq_is_lent(q, slots, size, id, len))) {
@@ -225,7 +227,7 @@ static __attribute__((noinline)) unsigned split_get(struct virtq *q, struct virt
         }
         slot = &slots[id];
         done->cookie = slot->cookie;
-        done->len = len;
+        done->len = any_length ? slot->writable : len;
         freed += slot->descriptors;
         *link = id;
         link = split_chain_end(slots, slot);
@@ -235,6 +237,19 @@ static __attribute__((noinline)) unsigned split_get(struct virtq *q, struct virt
     q->free_count += freed;
     q->used_next += done - start;
     return done - start;
+}
+
+static __attribute__((noinline)) unsigned split_get(struct virtq *q, struct virtq_done *done,
+                                                    unsigned max)
+{
+    return split_get_from(q, done, max, q->size, false);
+}
+
+/* Apart, so that the loop for the others stays as it is. */
+static __attribute__((noinline)) unsigned split_get_legacy(struct virtq *q, struct virtq_done *done,
+                                                           unsigned max)
+{
+    return split_get_from(q, done, max, q->ring_size, q->any_length);
 }
 
 /*

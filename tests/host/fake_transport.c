@@ -12,7 +12,8 @@
 #include "lib/base/errno.h"
 #include "tests/host/irq.h"
 
-#define CONFIGURED (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
+#define LEGACY_TRAP 30 /* §6.3 */
+#define CONFIGURED  (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
 
 static struct fake_transport *fake_of(const struct virtio_device *dev)
 {
@@ -74,6 +75,15 @@ static uint8_t get_status(struct virtio_device *dev)
     return fake->status | (fake->needs_reset ? VIRTIO_CONFIG_S_NEEDS_RESET : 0);
 }
 
+/* §2.7.2, in the standard's own words: all a legacy device knows is a page and the queue's size. */
+static void place_legacy_areas(struct fake_queue_config *config)
+{
+    uint64_t avail_bytes = 2 * (3 + (uint64_t)config->size);
+
+    config->driver_addr = config->desc_addr + 16 * (uint64_t)config->size;
+    config->device_addr = (config->driver_addr + avail_bytes + 4095) & ~UINT64_C(4095);
+}
+
 static void start_queue(struct fake_transport *fake, struct fake_transport_queue *queue)
 {
     struct fake_queue_config config = {
@@ -88,16 +98,10 @@ static void start_queue(struct fake_transport *fake, struct fake_transport_queue
         .device_addr = queue->setup.device_addr,
     };
 
+    if (fake->device.legacy)
+        place_legacy_areas(&config);
     fake_queue_start(&queue->ring, &config);
     queue->live = true;
-}
-
-static void come_alive(struct fake_transport *fake)
-{
-    expect(fake, fake->status & VIRTIO_CONFIG_S_FEATURES_OK, "DRIVER_OK before FEATURES_OK");
-    for (unsigned i = 0; i < FAKE_QUEUES; i++)
-        if (fake->queues[i].enabled && !fake->queues[i].live)
-            start_queue(fake, &fake->queues[i]);
 }
 
 static bool is_subset(const struct virtio_features *part, const struct virtio_features *whole)
@@ -106,6 +110,22 @@ static bool is_subset(const struct virtio_features *part, const struct virtio_fe
         if (part->word[i] & ~whole->word[i])
             return false;
     return true;
+}
+
+/* A legacy device has no such status, and must cope with anything from the beginning (§3.1.2). */
+static bool features_are_settled(const struct fake_transport *fake)
+{
+    return fake->device.legacy || fake->status & VIRTIO_CONFIG_S_FEATURES_OK;
+}
+
+static void come_alive(struct fake_transport *fake)
+{
+    expect(fake, features_are_settled(fake), "DRIVER_OK before FEATURES_OK");
+    expect(fake, is_subset(&fake->accepted, &fake->offered), "a feature was not offered");
+    expect(fake, !virtio_features_have(&fake->accepted, LEGACY_TRAP), "bit 30 was acknowledged");
+    for (unsigned i = 0; i < FAKE_QUEUES; i++)
+        if (fake->queues[i].enabled && !fake->queues[i].live)
+            start_queue(fake, &fake->queues[i]);
 }
 
 static void begin_reset(struct fake_transport *fake)
@@ -139,6 +159,7 @@ static void set_status(struct virtio_device *dev, uint8_t status)
     expect(fake, !(added & VIRTIO_CONFIG_S_NEEDS_RESET) || fake->needs_reset,
            "NEEDS_RESET set by the driver");
     if (added & VIRTIO_CONFIG_S_FEATURES_OK) {
+        expect(fake, !fake->device.legacy, "FEATURES_OK set on a legacy device");
         expect(fake, (fake->status & CONFIGURED) == CONFIGURED, "FEATURES_OK before DRIVER");
         expect(fake, is_subset(&fake->accepted, &fake->offered), "a feature was not offered");
         if (fake->refuse_features_ok)
@@ -155,7 +176,10 @@ static void set_status(struct virtio_device *dev, uint8_t status)
 
 static uint32_t get_features(struct virtio_device *dev, unsigned word)
 {
-    return fake_of(dev)->offered.word[word];
+    struct fake_transport *fake = fake_of(dev);
+
+    expect(fake, !dev->legacy || word == 0, "a legacy device has one word of features");
+    return fake->offered.word[word];
 }
 
 static void set_features(struct virtio_device *dev, unsigned word, uint32_t features)
@@ -165,6 +189,7 @@ static void set_features(struct virtio_device *dev, unsigned word, uint32_t feat
     expect(fake, fake->status & VIRTIO_CONFIG_S_DRIVER, "features written before DRIVER");
     expect(fake, !(fake->status & VIRTIO_CONFIG_S_FEATURES_OK),
            "features changed after FEATURES_OK");
+    expect(fake, !dev->legacy || word == 0, "a legacy device has one word of features");
     fake->accepted.word[word] = features;
 }
 
@@ -184,8 +209,13 @@ static uint32_t config_read(struct virtio_device *dev, uint32_t offset, unsigned
     struct fake_transport *fake = fake_of(dev);
     uint32_t value = 0;
 
+    fake->config_reads++;
     if (in_config(fake, offset, bytes))
         memcpy(&value, fake->config + offset, bytes);
+    if (dev->legacy && (fake->never_settles || fake->unsettled_reads)) {
+        fake->unsettled_reads -= fake->unsettled_reads != 0;
+        value ^= ++fake->generation;
+    }
     return value;
 }
 
@@ -193,8 +223,7 @@ static void config_write(struct virtio_device *dev, uint32_t offset, unsigned by
 {
     struct fake_transport *fake = fake_of(dev);
 
-    expect(fake, fake->status & VIRTIO_CONFIG_S_FEATURES_OK,
-           "configuration written before FEATURES_OK");
+    expect(fake, features_are_settled(fake), "configuration written before FEATURES_OK");
     if (!in_config(fake, offset, bytes))
         return;
     memcpy(fake->config + offset, &value, bytes);
@@ -206,6 +235,7 @@ static uint32_t config_generation(struct virtio_device *dev)
 {
     struct fake_transport *fake = fake_of(dev);
 
+    expect(fake, !dev->legacy, "a legacy device's configuration has no generation");
     if (fake->never_settles)
         fake->generation++;
     if (fake->unsettled_reads) {
@@ -239,7 +269,7 @@ static int queue_find(struct virtio_device *dev, uint16_t index, uint32_t *size_
 {
     struct fake_transport *fake = fake_of(dev);
 
-    expect(fake, fake->status & VIRTIO_CONFIG_S_FEATURES_OK, "queues looked at before FEATURES_OK");
+    expect(fake, features_are_settled(fake), "queues looked at before FEATURES_OK");
     if (index >= FAKE_QUEUES || !fake->queues[index].size_max)
         return -ENOENT;
     *size_max = fake->queues[index].size_max;
@@ -269,7 +299,13 @@ static int queue_start(struct virtio_device *dev, const struct virtio_queue_setu
     struct fake_transport *fake = fake_of(dev);
     struct fake_transport_queue *queue = &fake->queues[setup->index];
 
-    expect(fake, fake->status & VIRTIO_CONFIG_S_FEATURES_OK, "a queue set up before FEATURES_OK");
+    expect(fake, features_are_settled(fake), "a queue set up before FEATURES_OK");
+    expect(fake, !dev->legacy || setup->size == queue->size_max,
+           "a legacy queue's size is the device's");
+    expect(fake, !dev->legacy || (setup->descriptor_addr & 4095) == 0,
+           "a legacy queue that does not begin on a page");
+    expect(fake, !dev->legacy || setup->descriptor_addr >> 12 <= UINT32_MAX,
+           "a legacy queue's page does not fit into 32 bits");
     expect(fake, !queue->resetting, "a queue set up before its reset had ended");
     expect(fake, !(fake->status & VIRTIO_CONFIG_S_DRIVER_OK) || queue->was_reset,
            "a queue set up after DRIVER_OK");
@@ -410,6 +446,14 @@ void fake_transport_init(struct fake_transport *fake, uint32_t type)
     fake_offer(fake, VIRTIO_F_VERSION_1);
     fake_offer(fake, VIRTIO_F_EVENT_IDX);
     fake_offer(fake, VIRTIO_F_INDIRECT_DESC);
+}
+
+void fake_make_legacy(struct fake_transport *fake)
+{
+    fake->device.legacy = true;
+    fake_withdraw(fake, VIRTIO_F_VERSION_1);
+    fake_offer(fake, LEGACY_TRAP);
+    fake_offer(fake, VIRTIO_F_ANY_LAYOUT);
 }
 
 void fake_offer(struct fake_transport *fake, unsigned bit)

@@ -22,6 +22,9 @@
  * then fake_want_notification(&fake->queues[q].ring) and fake_transport_interrupt(fake, q),
  * which interrupts if the driver wants it. A queue's ring works from DRIVER_OK on.
  *
+ * With fake_make_legacy() after fake_transport_init() it is a legacy device (§2.2.3),
+ * and watches that it is driven as one.
+ *
  * Link it with drivers/virtio/device.c, drivers/virtio/virtq.c, tests/host/fake_device.c and
  * tests/host/{event,irq,dma,alloc,clock,cmdline,log,panic}.c.
  */
@@ -62,8 +65,8 @@ struct fake_transport {
 
     /* How it misbehaves. */
     bool refuse_features_ok;  /* the bit does not stay */
-    bool never_settles;       /* another generation at every look */
-    unsigned unsettled_reads; /* so many reads see another generation, then it settles */
+    bool never_settles;       /* another generation, legacy: another value, at every look */
+    unsigned unsettled_reads; /* so many reads see another one, then it settles */
     bool reset_never_ends;
     unsigned reset_polls; /* looks until a reset, also of a queue, has ended */
     bool queue_reset_never_ends;
@@ -78,6 +81,7 @@ struct fake_transport {
     uint8_t statuses[FAKE_STATUSES]; /* each one written, in order */
     unsigned n_statuses;
     unsigned resets;
+    unsigned config_reads;           /* accesses */
     bool cut_off;                    /* from memory */
     struct virtio_features accepted; /* as written by the driver */
     uint32_t generation;
@@ -91,6 +95,13 @@ struct fake_transport {
 /* A device of this type with VERSION_1, EVENT_IDX and INDIRECT_DESC offered, 4 vectors, no queue.
  */
 void fake_transport_init(struct fake_transport *fake, uint32_t type);
+
+/*
+ * Turns it into a legacy device, which shows bit 30 as QEMU's do: no driver may
+ * acknowledge that. ANY_LAYOUT is offered. Its queues are where it computes
+ * them from a page number of 32 bits: host_dma_low (tests/host/dma.h) makes such.
+ */
+void fake_make_legacy(struct fake_transport *fake);
 
 void fake_offer(struct fake_transport *fake, unsigned bit);
 void fake_withdraw(struct fake_transport *fake, unsigned bit);

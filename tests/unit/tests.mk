@@ -85,6 +85,9 @@ virtio_device_SRCS := drivers/virtio/device.c drivers/virtio/virtq.c lib/base/fo
                       tests/host/fake_device.c tests/host/fake_transport.c tests/host/irq.c tests/host/log.c \
                       tests/host/panic.c
 
+UNIT_TESTS += virtio_legacy
+virtio_legacy_SRCS := $(virtio_device_SRCS)
+
 UNIT_TESTS += virtio_balloon
 virtio_balloon_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c drivers/virtio/virtq.c lib/base/format.c \
                        kernel/page.c kernel/vmem.c $(addprefix tests/host/,memory.c fake_transport.c fake_device.c lies.c \
