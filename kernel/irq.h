@@ -23,6 +23,12 @@ struct irq_message {
 
 struct irq_message irq_message(int vector);
 
+/* A pin with its electrical conventions. */
+struct irq_line {
+    uint32_t gsi;
+    bool level_triggered, active_low;
+};
+
 /* Routes a global system interrupt to the vector. -ENODEV: no I/O APIC has that pin. */
 int irq_route(uint32_t gsi, int vector, bool level_triggered, bool active_low);
 void irq_unroute(uint32_t gsi);

@@ -78,6 +78,9 @@ int acpi_madt(struct acpi_madt *madt);
 /* The pin of an ISA interrupt, overrides applied; its own number, edge, high without a MADT. */
 struct acpi_irq acpi_isa_irq(unsigned irq);
 
+/* The same of one that a PCI device was given: level, low unless overridden. */
+struct acpi_irq acpi_pci_irq(unsigned irq);
+
 /*
  * Configuration space in memory: from the MCFG (PCI Firmware Specification 3.3,
  * §4.1.2), or, where a hardware-reduced machine has none (QEMU's microvm), from

@@ -180,6 +180,11 @@ struct acpi_irq acpi_isa_irq(unsigned irq)
     return find_pin(irq, false, false);
 }
 
+struct acpi_irq acpi_pci_irq(unsigned irq)
+{
+    return find_pin(irq, true, true);
+}
+
 struct acpi_irq acpi_sci(void)
 {
     const struct acpi_fadt *fadt = acpi_fadt();

@@ -193,6 +193,20 @@ int pci_map(struct pci_device *device, unsigned index, uint64_t offset, uint64_t
             volatile void **at);
 
 /*
+ * Where the interrupt pin of a function leads. -ENODEV: it has none, or nobody knows.
+ * A few accesses for each bridge in between.
+ */
+int pci_line(struct pci_device *device, struct irq_line *line);
+
+/*
+ * What firmware tells of lines, or NULL: the lines that the DSDT's interrupt
+ * links are connected to, up to max, in their order, and how many there are; and the line of an
+ * ISA interrupt that a PCI device was given.
+ */
+extern unsigned (*pci_find_links)(struct irq_line *links, unsigned max);
+extern struct irq_line (*pci_isa_line)(unsigned irq);
+
+/*
  * MSI-X. Start finds and checks table and pending bits, masks every vector and
  * turns MSI-X on: the number of vectors (1 to 2048), or -ENODEV: the device has
  * none; -EIO: its capability is nonsense; errors of pci_map(). pci_msix_set()

@@ -7,6 +7,7 @@
 #include "lib/base/errno.h"
 
 #define MAX_REGIONS 8
+#define MAX_LINKS   4
 
 static int add_ecam_regions(void)
 {
@@ -37,6 +38,27 @@ static bool find_window(phys_addr_t *start, uint64_t *bytes)
     return true;
 }
 
+static struct irq_line line_of(struct acpi_irq irq)
+{
+    return (struct irq_line){ irq.gsi, irq.level_triggered, irq.active_low };
+}
+
+static unsigned find_links(struct irq_line *links, unsigned max)
+{
+    struct acpi_device found[MAX_LINKS];
+    unsigned n = acpi_find_devices("PNP0C0F", found, MIN(max, (unsigned)MAX_LINKS)), n_links = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        if (found[i].has_irq)
+            links[n_links++] = line_of(found[i].irq);
+    return n_links;
+}
+
+static struct irq_line isa_line(unsigned irq)
+{
+    return line_of(acpi_pci_irq(irq));
+}
+
 /* A machine without PCI is no error. */
 static int start(void)
 {
@@ -45,6 +67,8 @@ static int start(void)
     if (!add_ecam_regions() && pci_add_ports())
         return 0;
     pci_find_window = find_window;
+    pci_find_links = find_links;
+    pci_isa_line = isa_line;
     n = pci_scan();
     return n < 0 ? n : 0;
 }

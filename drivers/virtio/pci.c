@@ -34,6 +34,7 @@ struct virtio_pci {
     struct virtio_device device;
     struct pci_device *pci;
     volatile uint8_t *common, *config;
+    volatile uint8_t *isr; /* NULL: not needed so far */
     struct region notify;
     uint32_t notify_multiplier;
 };
@@ -210,6 +211,14 @@ static void vectors_stop(struct virtio_device *dev)
     pci_msix_stop(pci_of(dev)->pci);
 }
 
+static int line_find(struct virtio_device *dev, struct irq_line *line);
+
+/* Reading clears, and lowers the line (§4.1.4.5). */
+static uint8_t line_take(struct virtio_device *dev)
+{
+    return mmio_read8(pci_of(dev)->isr);
+}
+
 static const struct virtio_transport virtio_pci_transport = {
     .name = "pci",
     .locate = locate,
@@ -230,6 +239,8 @@ static const struct virtio_transport virtio_pci_transport = {
     .vector_config = vector_config,
     .vector_silence = vector_silence,
     .vectors_stop = vectors_stop,
+    .line_find = line_find,
+    .line_take = line_take,
 };
 
 /* ---- finding the registers (§4.1.4) */
@@ -331,6 +342,31 @@ static int find_registers(struct virtio_pci *vp)
         return error;
     vp->device.config_bytes = MIN(found[DEVICE_CFG].length, (uint32_t)CONFIG_MAX_BYTES);
     return map_region(vp->pci, &found[DEVICE_CFG], vp->device.config_bytes, &vp->config);
+}
+
+/* Only who interrupts by its line has to be asked why. */
+static int map_isr(struct virtio_pci *vp)
+{
+    unsigned capability = 0;
+    struct region region;
+
+    while (!vp->isr && (capability = pci_capability(vp->pci, PCI_CAP_VENDOR, capability)))
+        if (pci_read8(vp->pci, capability + CAP(cfg_type)) == VIRTIO_PCI_CAP_ISR_CFG &&
+            is_usable(vp->pci, capability, 1, &region))
+            map_region(vp->pci, &region, 1, &vp->isr);
+    return vp->isr ? 0 : -ENODEV;
+}
+
+static int line_find(struct virtio_device *dev, struct irq_line *line)
+{
+    struct virtio_pci *vp = pci_of(dev);
+    int error = pci_line(vp->pci, line);
+
+    if (!error)
+        error = map_isr(vp);
+    if (!error)
+        pci_command(vp->pci, 0, PCI_COMMAND_INTX_OFF);
+    return error;
 }
 
 /* ---- the PCI driver (§4.1.2) */

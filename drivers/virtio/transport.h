@@ -20,6 +20,10 @@ struct virtio_device;
 /* "No interrupt", as a vector (§4.1.5.1.2). */
 #define VIRTIO_NO_VECTOR 0xffff
 
+/* Why a device raises its line. */
+#define VIRTIO_LINE_QUEUE  0x1
+#define VIRTIO_LINE_CONFIG 0x2
+
 /*
  * What the device is told about a queue (§4.1.4.3, §4.2.3.2). A legacy one only
  * hears the page that descriptor_addr is, at most 2^32 - 1: the size is its
@@ -90,6 +94,15 @@ struct virtio_transport {
     int (*vector_config)(struct virtio_device *dev, uint16_t vector);
     void (*vector_silence)(struct virtio_device *dev, uint16_t vector);
     void (*vectors_stop)(struct virtio_device *dev);
+
+    /*
+     * Interrupts by a line, which others may share. find: where it leads; the
+     * device may raise it from now on. -ENODEV: nobody knows, or it has none. take: why the
+     * device raises it, VIRTIO_LINE_..., 0: it does not; and that it was heard, so that the
+     * device lowers it (§4.1.4.5, §4.2.2); in interrupt context too. Both NULL: no line.
+     */
+    int (*line_find)(struct virtio_device *dev, struct irq_line *line);
+    uint8_t (*line_take)(struct virtio_device *dev);
 };
 
 #endif

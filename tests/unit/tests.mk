@@ -76,7 +76,8 @@ virtio_blk_SRCS := drivers/virtio/blk.c kernel/blkdev.c drivers/virtio/device.c 
                    alloc.c clock.c cmdline.c log.c panic.c)
 
 UNIT_TESTS += pci
-pci_SRCS := drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c lib/base/format.c \
+pci_SRCS := drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c \
+            lib/base/format.c \
             tests/host/alloc.c tests/host/fake_pci.c tests/host/log.c tests/host/mmio.c tests/host/panic.c
 
 UNIT_TESTS += virtio_device
@@ -98,8 +99,8 @@ virtio_report_SRCS := drivers/virtio/report.c drivers/virtio/names.c kernel/repo
                       $(filter-out drivers/virtio/blk.c kernel/blkdev.c,$(virtio_blk_SRCS))
 
 UNIT_TESTS += virtio_pci
-virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c drivers/virtio/device.c drivers/virtio/pci.c \
-                   drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c \
+virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c \
+                   drivers/virtio/device.c drivers/virtio/pci.c drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c \
                    tests/host/dma.c tests/host/event.c tests/host/fake_pci.c tests/host/irq.c tests/host/log.c \
                    tests/host/mmio.c tests/host/panic.c tests/host/registers.c
 
