@@ -133,7 +133,7 @@ static void run_application(void *argument)
     uint64_t cycles = tsc_read() - boot_tsc;
 
     (void)argument;
-    log_info("boot: main() after %lu TSC cycles", cycles);
+    log_info("boot: main() after %lu TSC cycles, the first of ours was at %lu", cycles, boot_tsc);
     app_start(cmdline_argc(), cmdline_argv());
 }
 

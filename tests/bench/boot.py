@@ -16,11 +16,13 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tools"))
+sys.path[:0] = [os.path.join(ROOT, "tools"), os.path.join(ROOT, "tests/guest")]
 import qemu  # noqa: E402  (found by the line above)
+from boots import BOOTS, boot_args  # noqa: E402  (as above)
 
 INSTRUCTION_RUNS = 5
-COST = re.compile(r"^boot: main\(\) after (\d+) TSC cycles", re.M)
+COST = re.compile(r"^boot: main\(\) after (\d+) TSC cycles, the first of ours was at (\d+)$", re.M)
+TSC_RATE = re.compile(r"^tsc: (\d+)\.(\d{3}) MHz", re.M)
 ACCESSES = re.compile(r"config_accesses\s+(\d+)\n")  # in the boot report, which hello does not print
 
 
@@ -29,7 +31,7 @@ def image(name):
 
 
 def devices(words, disk):
-    """QEMU arguments for words such as "nic", "disk", "balloon"."""
+    """QEMU arguments for words such as "nic", "disk", "balloon". Many disks share bridges, as a root bus has 31 places."""
     args, disks, nics = [], 0, 0
     for word in words:
         if word == "disk":
@@ -43,29 +45,39 @@ def devices(words, disk):
     return args
 
 
-def boot(app, machine, memory, words, accel, disk, extra=(), until=COST):
-    """One boot until the console says `until`: the console, and the seconds to the first output."""
-    args = qemu.machine_args(machine, memory, 1) + ["-kernel", image(app), "-append", "ip=off"] + devices(words, disk)
-    vm = qemu.Vm(args + list(extra), accel)
+def many_disks(n, disk):
+    """n disks, eight on one place of the root bus."""
+    args = []
+    for i in range(n):
+        function = f"multifunction=on,addr={4 + i // 8:#x}.{i % 8}"
+        args += qemu.disk_args(disk, i, True, function)
+    return args
+
+
+def boot(app, machine, memory, more, accel, path="PVH", cpus=1, until=COST):
+    """One boot until the console says `until`: the console (None: it never did), the seconds to the first output and to that."""
+    args = qemu.machine_args(machine, memory, cpus) + boot_args(path, app, "ip=off") + list(more)
+    vm = qemu.Vm(args, accel)
     started = time.monotonic()
     vm.start()
     try:
-        if not vm.wait_until(vm.console_text, 20):
-            raise SystemExit(f"{app} on {machine} says nothing")
+        if not vm.wait_until(vm.console_text, 60):
+            raise SystemExit(f"{app} on {machine} by {path} says nothing")
         first_output = time.monotonic() - started
-        if not vm.wait_until(lambda: until.search(vm.console_text()), 20):
-            return None, first_output
-        return vm.console_text(), first_output
+        found = vm.wait_until(lambda: until.search(vm.console_text()), 60)
+        return vm.console_text() if found else None, first_output, time.monotonic() - started
     finally:
         vm.kill()
 
 
-def instructions(app, machine, words, disk, memory=64, extra=()):
+def instructions(app, machine, more, path="PVH", cpus=1, memory=64):
     """The counts of several boots, and the PCI configuration accesses of the last one."""
     until = ACCESSES if app == "aerostat" else COST
     counts = []
     for _ in range(INSTRUCTION_RUNS):
-        log, _ = boot(app, machine, memory, words, "tcg", disk, ["-icount", "shift=0", *extra], until)
+        log, *_ = boot(app, machine, memory, ["-icount", "shift=0", *more], "tcg", path, cpus, until)
+        if not log:
+            raise SystemExit(f"{app} on {machine} by {path} does not reach main()")
         counts.append(int(COST.search(log).group(1)))
     accesses = ACCESSES.search(log)
     return counts, accesses.group(1) if accesses else "not told"
@@ -82,13 +94,13 @@ def stripped_bytes(name):
         return os.path.getsize(file.name)
 
 
-def smallest_memory(app, machine, disk):
+def smallest_memory(app, machine):
     """The least -m in KiB that reaches main(), to 128 KiB."""
     low, high = 512, 16384
     while high - low > 128:
         middle = (low + high) // 2
         try:
-            log, _ = boot(app, machine, f"{middle}K", [], "tcg", disk)
+            log, *_ = boot(app, machine, f"{middle}K", [], "tcg")
         except SystemExit:
             log = None
         low, high = (low, middle) if log else (middle, high)
@@ -105,6 +117,83 @@ def print_table(title, header, rows):
             print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
 
 
+COUNTED = f"(TCG, -icount shift=0, {INSTRUCTION_RUNS} runs each)"
+
+
+def tell_devices(disk):
+    rows = []
+    for app, machine, words in [
+            ("hello", "q35", []), ("hello", "pc", []), ("hello", "microvm", []), ("hello", "q35", ["disk"]),
+            ("hello", "q35", ["balloon"]), ("aerostat", "q35", []), ("aerostat", "q35", ["nic"]),
+            ("aerostat", "q35", ["nic", "disk"]), ("aerostat", "q35", ["nic", "disk", "balloon"]),
+            ("aerostat", "q35", ["nic", "disk", "balloon", "disk"]), ("aerostat", "q35", ["nic"] + ["disk"] * 8)]:
+        counts, accesses = instructions(app, machine, devices(words, disk))
+        rows.append([app, machine, " + ".join(words) or "none", *three(counts), accesses])
+    print_table(f"Instructions from the first guest instruction to main() {COUNTED}",
+                ["image", "machine", "devices", "median", "least", "most", "PCI configuration accesses"], rows)
+
+
+def tell_paths(disk):
+    rows = []
+    for machine, path in [("q35", path) for path in BOOTS] + [("pc", "multiboot2"), ("microvm", "PVH"), ("microvm", "Linux")]:
+        bare = instructions("hello", machine, [], path)[0]
+        full = instructions("aerostat", machine, devices(["nic", "disk"], disk), path)[0]
+        rows.append([machine, path, *three(bare), *three(full)])
+    print_table(f"The same by boot path {COUNTED}: hello without devices, the appliance with one NIC and one disk",
+                ["machine", "boot path", "hello", "least", "most", "appliance", "least", "most"], rows)
+
+
+def tell_growth(disk):
+    rows = []
+    for n in [0, 1, 8, 32]:
+        counts, accesses = instructions("aerostat", "q35", many_disks(n, disk))
+        rows.append([f"{n} disks", *three(counts), accesses])
+    for cpus in [1, 4, 16]:
+        rows.append([f"{cpus} CPUs", *three(instructions("hello", "q35", [], cpus=cpus)[0]), ""])
+    print_table(f"Growth with devices (appliance, q35) and CPUs (hello, q35; one instruction of each in turn) {COUNTED}",
+                ["machine", "median", "least", "most", "PCI configuration accesses"], rows)
+    big = ["-object", "memory-backend-ram,id=ram,size=64G,reserve=off", "-machine", "memory-backend=ram"]
+    print_table("Growth with RAM (hello, q35, no device)", ["-m", "median", "least", "most"],
+                [["64 MiB", *three(instructions("hello", "q35", [])[0])],
+                 ["64 GiB", *three(instructions("hello", "q35", big, memory="64G")[0])]])
+
+
+def firmware_ms(log, rate_hz):
+    return int(COST.search(log).group(2)) * 1000 / rate_hz
+
+
+def tsc_rate(accel):
+    """As a guest measures it that has the time to."""
+    log, *_ = boot("aerostat", "q35", 64, [], accel, until=TSC_RATE)
+    found = TSC_RATE.search(log or "")
+    if not found:
+        raise SystemExit("the guest does not tell the rate of its time stamps")
+    return (int(found.group(1)) * 1000 + int(found.group(2))) * 1000
+
+
+def tell_times(accel, repeat):
+    rate_hz = tsc_rate(accel)
+    cells = [("hello", "microvm", "PVH"), ("aerostat", "microvm", "PVH"), ("hello", "q35", "PVH"), ("aerostat", "q35", "PVH"),
+             ("aerostat", "q35", "Linux"), ("aerostat", "q35", "multiboot2")]
+    if accel == "tcg":  # UEFI firmware does not start under a KVM that is interpreted
+        cells.append(("aerostat", "q35", "UEFI"))
+    first, whole, own = ({cell: [] for cell in cells} for _ in range(3))
+    for _ in range(repeat):
+        for cell in cells:
+            app, machine, path = cell
+            log, first_output, reached = boot(app, machine, 64, [], accel, path)
+            if not log:
+                raise SystemExit(f"{cell} does not reach main()")
+            first[cell].append(first_output * 1000)
+            whole[cell].append(reached * 1000)
+            own[cell].append(reached * 1000 - firmware_ms(log, rate_hz))
+    print_table(f"QEMU's start to the first output and to main(), and that without what ran before our first instruction; ms "
+                f"({accel.upper()}, {repeat} runs each, taking turns)",
+                ["image", "machine", "boot path", "first output", "least", "most", "main()", "least", "most",
+                 "without firmware", "least", "most"],
+                [[*cell, *three(first[cell]), *three(whole[cell]), *three(own[cell])] for cell in cells])
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--accel", default="tcg", choices=["tcg", "kvm"], help="for the times; instructions are TCG's")
@@ -113,34 +202,13 @@ def main():
 
     with tempfile.NamedTemporaryFile() as disk:
         disk.truncate(1 << 20)
-        rows = []
-        for app, machine, words in [
-                ("hello", "q35", []), ("hello", "pc", []), ("hello", "microvm", []), ("hello", "q35", ["disk"]),
-                ("hello", "q35", ["balloon"]), ("aerostat", "q35", []), ("aerostat", "q35", ["nic"]),
-                ("aerostat", "q35", ["nic", "disk"]), ("aerostat", "q35", ["nic", "disk", "balloon"]),
-                ("aerostat", "q35", ["nic", "disk", "balloon", "disk"]), ("aerostat", "q35", ["nic"] + ["disk"] * 8)]:
-            counts, accesses = instructions(app, machine, words, disk.name)
-            rows.append([app, machine, " + ".join(words) or "none", *three(counts), accesses])
-        print_table(f"Instructions from the first guest instruction to main() (TCG, -icount shift=0, {INSTRUCTION_RUNS} runs each)",
-                    ["image", "machine", "devices", "median", "least", "most", "PCI configuration accesses"], rows)
-
-        big = ["-object", "memory-backend-ram,id=ram,size=64G,reserve=off", "-machine", "memory-backend=ram"]
-        print_table("The same beside RAM (hello, q35, no device)", ["-m", "median", "least", "most"],
-                    [["64 MiB", *three(instructions("hello", "q35", [], disk.name)[0])],
-                     ["64 GiB", *three(instructions("hello", "q35", [], disk.name, "64G", big)[0])]])
-
+        tell_devices(disk.name)
+        tell_paths(disk.name)
+        tell_growth(disk.name)
         print_table("Size", ["image", "stripped bytes", "least -m, q35", "least -m, microvm"],
-                    [[app, f"{stripped_bytes(app):,}", f"{smallest_memory(app, 'q35', disk.name)} KiB",
-                      f"{smallest_memory(app, 'microvm', disk.name)} KiB"] for app in ["hello", "aerostat"]])
-
-        cells = [("hello", "microvm"), ("hello", "q35"), ("aerostat", "microvm"), ("aerostat", "q35")]
-        times = {cell: [] for cell in cells}
-        for _ in range(options.repeat):
-            for app, machine in cells:
-                times[app, machine].append(boot(app, machine, 64, [], options.accel, disk.name)[1] * 1000)
-        print_table(f"QEMU's start to the first output, ms ({options.accel.upper()}, {options.repeat} runs each)",
-                    ["image", "machine", "median", "least", "most"],
-                    [[app, machine, *three(times[app, machine])] for app, machine in cells])
+                    [[app, f"{stripped_bytes(app):,}", f"{smallest_memory(app, 'q35')} KiB",
+                      f"{smallest_memory(app, 'microvm')} KiB"] for app in ["hello", "aerostat"]])
+        tell_times(options.accel, options.repeat)
 
 
 if __name__ == "__main__":

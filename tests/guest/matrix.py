@@ -20,15 +20,14 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import MIB, ROOT, Guest, GuestFailure, Network, image, qemu  # noqa: E402  (found by the line above)
+from boots import BOOTS, boot_args  # noqa: E402  (found by the line above)
+from harness import MIB, ROOT, Guest, GuestFailure, Network, qemu  # noqa: E402  (as above)
 
 MACHINES = ["pc", "q35", "microvm"]
-BOOTS = ["PVH", "multiboot2", "Linux", "UEFI"]
 TRANSPORTS = ["legacy", "transitional", "modern", "mmio-legacy", "mmio"]
 RINGS = ["split", "packed"]
 INTERRUPTS = ["intx", "msix", "msix1", "poll"]
@@ -153,38 +152,13 @@ def disk_bytes():
     return random.Random(1).randbytes(DISK_BYTES)
 
 
-images_lock = threading.Lock()
-
-
-def boot_args(cell):
-    """How QEMU comes to the kernel, and the kernel to its words."""
-    if cell.boot == "PVH":
-        return ["-kernel", image("cell"), "-append", cell.words]
-    if cell.boot == "Linux":
-        return ["-kernel", os.path.join(ROOT, "build/cell.bzimage"), "-append", cell.words]
-    with images_lock:
-        iso = made_iso(cell.words)
-    firmware = [] if cell.boot == "multiboot2" else ["-bios", "/usr/share/ovmf/OVMF.fd"]
-    return [*firmware, "-drive", f"if=none,id=cd,media=cdrom,readonly=on,file={iso}", "-device", "ide-cd,drive=cd,bootindex=0"]
-
-
-@functools.lru_cache
-def made_iso(words):
-    """An image with these words, from the same tool as `make images`."""
-    path = os.path.join(ROOT, "build/matrix", words.replace("/", "_").replace(" ", "_") + ".iso")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    subprocess.run([os.path.join(ROOT, "tools/mkimages"), "--app", "cell", "--args", words, "--iso", path], check=True, timeout=120,
-                   stdout=subprocess.DEVNULL)
-    return path
-
-
 def run_cell(cell, accel, folder):
     """Raises where the cell does not do what it must; returns the guest."""
     disk = os.path.join(folder, f"{cell}.img")
     with open(disk, "wb") as file:
         file.write(disk_bytes())
     try:
-        with Network() as net, Guest(boot=[*cell.machine_args(), *boot_args(cell), *cell.devices(disk, net.tap)], accel=accel,
+        with Network() as net, Guest(boot=[*cell.machine_args(), *boot_args(cell.boot, "cell", cell.words), *cell.devices(disk, net.tap)], accel=accel,
                                      netns=net.name, deadline=60) as guest:
             try:
                 check_guest(cell, guest, net)
