@@ -40,8 +40,8 @@ DRIVER_SRCS := drivers/serial.c \
                drivers/virtio/balloon.c drivers/virtio/device.c drivers/virtio/names.c drivers/virtio/pci.c \
                drivers/virtio/report.c drivers/virtio/virtq.c
 
-BOOT_SRCS := boot/pvh.c
-ASM_SRCS  := boot/pvh.asm arch/x86_64/entry.asm
+BOOT_SRCS := boot/handover.c boot/linux.c boot/multiboot2.c boot/pvh.c
+ASM_SRCS  := boot/start.asm boot/linux.asm boot/multiboot2.asm boot/pvh.asm arch/x86_64/entry.asm
 
 include lib/libc/libc.mk
 include lib/net/net.mk
@@ -190,6 +190,7 @@ $(foreach app,$(APPS),$(if $(filter $(OUTSIDE),$(call image_name,$(app))),,\
 all: $(IMAGES)
 	@:
 
+include boot/bzimage.mk
 include tests/guest/images.mk
 
 # ---- run it
@@ -269,7 +270,7 @@ vendor: | $(SHARED)/.setup-build
 	@tools/fetch --bundle $(SHARED)/vendor.tar
 
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/malloc $(BUILD)/tests $(BUILD)/bench $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/demo.img
+	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/malloc $(BUILD)/tests $(BUILD)/bench $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/*.bzimage $(BUILD)/setup.bin $(BUILD)/demo.img
 
 help:
 	@echo "make                  build/aerostat.elf, the default appliance, and build/NAME.elf for every other application"

@@ -165,7 +165,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     take_memory(boot);
     thread_init();
 
-    acpi_set_rsdp(boot->rsdp, false);
+    acpi_set_rsdp(boot->rsdp, boot->has_bios);
     start_drivers(DRIVER_PLATFORM);
     start_clock();
     start_interrupts(boot);

@@ -136,14 +136,14 @@ gdt:
         dq 0x00cf92000000ffff           ; 0x10: data
 gdt_tss:
         dq 0, 0                         ; 0x18: the TSS, filled by cpu_init()
+        dq 0x00cf9a000000ffff           ; 0x28: 32-bit code, for boot/
 gdt_end:
 
 section .rodata.gdt progbits alloc noexec nowrite align=8
 global boot_gdt_pointer
 boot_gdt_pointer:
         dw gdt_end - gdt - 1
-        dd gdt
-        dd 0
+        dq gdt                          ; 32-bit code reads its low half
 
 ; The first thread's stack, above a page that boot/ leaves unmapped.
 section .bss.boot nobits alloc noexec write align=4096

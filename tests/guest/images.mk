@@ -4,5 +4,5 @@ $(eval $(call app_rules,ringtest,tests/guest/ringtest))
 $(eval $(call app_rules,cell,tests/guest/cell))
 
 ifndef APP_DIR
-all: $(BUILD)/ringtest.elf $(BUILD)/cell.elf
+all: $(BUILD)/ringtest.elf $(BUILD)/cell.elf $(BUILD)/cell.bzimage
 endif

@@ -1,75 +1,39 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Start information as no VMM should hand it over. Its memory is mapped at
- * addresses below 1 GiB, as the boot tables map it; what lies beside is not
- * mapped, so that one byte too far ends the test. Includes boot/pvh.c, to start
- * each test from nothing.
- */
-#define _GNU_SOURCE
+/* Start information as no VMM should hand it over. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <cmocka.h>
 
-#include "boot/pvh.c"
-
-#define AREA       0x10000000
-#define AREA_BYTES 0x10000
-#define TOP        (MAPPED_BYTES - 0x2000) /* the last two pages that the boot tables map */
-#define TOP_BYTES  0x2000
+#include "boot/pvh.h"
+#include "tests/host/low_memory.h"
 
 #define CMDLINE (AREA + 0x1000)
 #define MEMMAP  (AREA + 0x4000)
 #define MODULES (AREA + 0x8000)
 
-static jmp_buf reached_kernel;
 static struct hvm_start_info *const start = (struct hvm_start_info *)AREA;
 static struct hvm_memmap_table_entry *const memmap = (struct hvm_memmap_table_entry *)MEMMAP;
 static struct hvm_modlist_entry *const modules = (struct hvm_modlist_entry *)MODULES;
 
-void kernel_main(const struct boot_info *boot)
+static void start_pvh(const void *given)
 {
-    assert_ptr_equal(boot, &boot_info);
-    longjmp(reached_kernel, 1);
+    pvh_main(given);
 }
 
 static void boot_with(const void *given)
 {
-    memset(&boot_info, 0, sizeof(boot_info));
-    if (!setjmp(reached_kernel))
-        pvh_main(given);
+    host_boot(start_pvh, given);
     assert_string_equal(boot_info.path, "PVH");
-    assert_non_null(boot_info.cmdline);
-}
-
-static int map(uintptr_t at, size_t bytes)
-{
-    void *got = mmap((void *)at, bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-
-    if (got != (void *)at) {
-        perror("mmap");
-        return -1;
-    }
-    return 0;
-}
-
-static int map_memory(void **state)
-{
-    (void)state;
-    return map(AREA, AREA_BYTES) || map(TOP, TOP_BYTES);
 }
 
 static int begin(void **state)
 {
     (void)state;
-    memset((void *)AREA, 0, AREA_BYTES);
-    memset((void *)TOP, 0, TOP_BYTES);
+    host_clear_low_memory();
     *start = (struct hvm_start_info){ .magic = HVM_START_MAGIC_VALUE,
                                       .version = 1,
                                       .cmdline_paddr = CMDLINE,
@@ -274,5 +238,5 @@ int main(void)
         cmocka_unit_test_setup(a_list_of_one_module_may_end_where_the_mapping_does, begin),
     };
 
-    return cmocka_run_group_tests(tests, map_memory, NULL);
+    return cmocka_run_group_tests(tests, host_map_low_memory, NULL);
 }

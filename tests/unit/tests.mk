@@ -146,9 +146,10 @@ symbol_SRCS := kernel/symbol.c
 symbol_CFLAGS := -fno-pie
 symbol_LDFLAGS := -no-pie -Wl,--defsym=__text_start=0x100000,--defsym=__text_end=0x100400
 
-# Includes boot/pvh.c, to start each test from nothing.
-UNIT_TESTS += pvh
-pvh_SRCS :=
+UNIT_TESTS += pvh multiboot2 linux_boot
+pvh_SRCS := boot/handover.c boot/pvh.c tests/host/low_memory.c
+multiboot2_SRCS := boot/handover.c boot/multiboot2.c tests/host/low_memory.c
+linux_boot_SRCS := boot/handover.c boot/linux.c tests/host/low_memory.c
 
 UNIT_TESTS += report
 report_SRCS := kernel/report.c lib/base/format.c tests/host/panic.c
