@@ -41,7 +41,7 @@ DRIVER_SRCS := drivers/serial.c \
                drivers/virtio/report.c drivers/virtio/virtq.c
 
 BOOT_SRCS := boot/handover.c boot/linux.c boot/multiboot2.c boot/pvh.c
-ASM_SRCS  := boot/start.asm boot/linux.asm boot/multiboot2.asm boot/pvh.asm arch/x86_64/entry.asm
+ASM_SRCS  := boot/start.asm boot/entry64.asm boot/linux.asm boot/multiboot2.asm boot/pvh.asm arch/x86_64/entry.asm
 
 include lib/libc/libc.mk
 include lib/net/net.mk
@@ -191,6 +191,7 @@ all: $(IMAGES)
 	@:
 
 include boot/bzimage.mk
+include boot/efi/efi.mk
 include tests/guest/images.mk
 
 # ---- run it

@@ -34,4 +34,7 @@ bool handover_range(uint64_t start, uint64_t bytes, uint32_t type, uint32_t n_le
 /* Further ones than there is room for are left out. */
 void handover_module(uint64_t start, uint64_t bytes);
 
+/* From a loader of our own (boot/entry64.asm), which has filled all but the path. */
+void handover_main(const struct boot_info *given);
+
 #endif

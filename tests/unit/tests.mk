@@ -160,3 +160,10 @@ thread_SRCS := kernel/thread.c kernel/timer.c $(addprefix tests/host/,alloc.c cl
 thread_CFLAGS := -fno-pie -fno-sanitize=address
 thread_LDFLAGS := -no-pie -fno-sanitize=address -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
 $(BUILD)/tests/thread: $(OBJ)/arch/x86_64/entry.asm.o
+
+# With wide characters as UEFI has them; it looks at a kernel of this build.
+UNIT_TESTS += efi
+efi_SRCS := boot/efi/cmdline.c boot/efi/kernel.c boot/efi/leave.c
+efi_CFLAGS := -fshort-wchar -DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 \
+              -DKERNEL_FILE='"$(BUILD)/efi/aerostat/kernel"'
+$(BUILD)/tests/efi: | $(BUILD)/aerostat.efi
