@@ -217,6 +217,13 @@ debug: $(IMAGE) $(BUILD)/demo.img | $(SHARED)/.setup-run $(SHARED)/.setup-debug
 	@tools/run --app $(IMAGE) --accel tcg --machine $(MACHINE) --disk $(BUILD)/demo.img \
 		--args '$(subst ','\'',$(ARGS))' --qemu-args '-S -gdb tcp:127.0.0.1:1234 $(subst ','\'',$(QEMU_ARGS))'
 
+# ---- media that boot it
+
+images: $(IMAGE) $(IMAGE:.elf=.efi) | $(SHARED)/.setup-images
+	@tools/mkimages --app $(call image_name,$(APP)) --args '$(subst ','\'',$(ARGS))' --iso $(IMAGE:.elf=.iso) --raw $(IMAGE:.elf=.raw) \
+		--qcow2 $(IMAGE:.elf=.qcow2)
+	@echo $(IMAGE:.elf=.iso) $(IMAGE:.elf=.raw) $(IMAGE:.elf=.qcow2)
+
 # ---- hosted tests: the same sources on Linux, under sanitizers
 
 HOST_FLAGS := -std=gnu11 -O1 -g -I. -MMD -MP -Wall -Wextra -Wshadow -Werror -fsanitize=address,undefined \
@@ -254,7 +261,7 @@ include tests/fuzz/fuzz.mk
 clang: | $(SHARED)/.setup-check
 	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/clang all
 
-test: all unit fuzz-targets | $(SHARED)/.setup-run $(SHARED)/.setup-test
+test: all unit fuzz-targets $(GUEST_IMAGES) | $(SHARED)/.setup-run $(SHARED)/.setup-test
 	@tests/run-suites $(UNIT_TESTS:%=$(BUILD)/tests/%) tests/fuzz/run tests/tools tests/guest
 
 check: all clang | $(SHARED)/.setup-check
@@ -271,12 +278,13 @@ vendor: | $(SHARED)/.setup-build
 	@tools/fetch --bundle $(SHARED)/vendor.tar
 
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/malloc $(BUILD)/tests $(BUILD)/bench $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/*.bzimage $(BUILD)/setup.bin $(BUILD)/demo.img
+	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/malloc $(BUILD)/tests $(BUILD)/bench $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/*.bzimage $(BUILD)/*.efi $(BUILD)/BOOTX64.EFI $(BUILD)/efi $(BUILD)/*.iso $(BUILD)/*.raw $(BUILD)/*.qcow2 $(BUILD)/setup.bin $(BUILD)/demo.img
 
 help:
 	@echo "make                  build/aerostat.elf, the default appliance, and build/NAME.elf for every other application"
 	@echo "make APP_DIR=/path    an application that lives outside the tree: build/<its folder's name>.elf"
 	@echo "make run              boots it: APP=$(APP) ACCEL=auto|kvm|tcg MACHINE=q35|pc|microvm QEMU_ARGS=.. ARGS=\"kernel words -- arguments\""
+	@echo "make images           build/aerostat.iso, .raw and .qcow2, which boot by BIOS and by UEFI: APP=.. ARGS=.."
 	@echo "make debug            the same, stopped for gdb"
 	@echo "make test             hosted tests under sanitizers, then the guest in QEMU"
 	@echo "make unit             builds the hosted tests: build/tests/NAME runs one"
@@ -291,7 +299,7 @@ help:
 	@echo "make vendor           bundles the pinned sources into build/vendor.tar, for building without a network"
 	@echo "make clean            removes what was built, but not libraries and downloads; \"rm -r build\" removes all"
 
-.PHONY: all run debug unit clang test check bench-boot vendor clean help
+.PHONY: all run images debug unit clang test check bench-boot vendor clean help
 
 ifndef V
 Q := @

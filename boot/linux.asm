@@ -27,19 +27,7 @@ linux_start_64:
         jmp     boot_start_from_64
 .elsewhere:
         lea     rsi, [rel message_elsewhere]
-        mov     dx, 0x3f8
-.next:
-        lodsb
-        test    al, al
-        jz      .reset
-        out     dx, al
-        jmp     .next
-.reset:
-        lidt    [rel .no_idt]
-        int3
-.no_idt:
-        dw 0
-        dq 0
+        jmp     boot_fail
 
 section .text.boot progbits alloc exec nowrite align=16
 bits 32

@@ -17,6 +17,9 @@ extern boot_gdt_pointer
 extern __stack_chk_guard
 extern __text_start, __text_end, __data_start
 extern __page_tables_count
+extern __image_tail
+
+IMAGE_TAIL equ 0x6c696174               ; as linker.ld has it
 
 PTE_PRESENT equ 1 << 0
 PTE_WRITE   equ 1 << 1
@@ -52,11 +55,19 @@ SELECTOR_CODE32 equ 0x28
 
 COM1 equ 0x3f8
 
+; A medium that ends too early reads as zeros with some firmware.
+%macro check_tail 0
+        mov     esi, message_cut_off
+        cmp     dword [__image_tail], IMAGE_TAIL
+        jne     boot_fail
+%endmacro
+
 section .text.boot progbits alloc exec nowrite align=16
 bits 64
 global boot_start_from_64
 boot_start_from_64:
         cli
+        check_tail
         mov     rax, cr4
         and     rax, ~CR4_PCIDE         ; paging cannot be left with it
         mov     cr4, rax
@@ -85,6 +96,8 @@ global boot_start
 boot_start:
         cld
         mov     esp, boot_stack_top
+        check_tail
+
         mov     eax, 0x80000000
         cpuid
         cmp     eax, 0x80000001
@@ -219,7 +232,7 @@ fill_until:
         ret
 
 ; Says why (esi) on the serial line, then resets by a fault nobody handles. Works
-; wherever it lies.
+; wherever it lies, and in 64-bit mode as well: the instructions are the same bytes.
 global boot_fail
 boot_fail:
         mov     dx, COM1
@@ -234,6 +247,11 @@ boot_fail:
         push    0
         lidt    [esp]
         int3
+
+; Beside the code, for what lies further on may not be there.
+message_cut_off:
+        db "aerostat: the image was not loaded to its end", 13, 10
+        db "aerostat: exit 102", 13, 10, 0
 
 section .bss.boot_entry nobits alloc noexec write align=8
 global boot_tsc, boot_handed_over, boot_function

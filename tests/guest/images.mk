@@ -6,3 +6,9 @@ $(eval $(call app_rules,cell,tests/guest/cell))
 ifndef APP_DIR
 all: $(BUILD)/ringtest.elf $(BUILD)/cell.elf $(BUILD)/cell.bzimage
 endif
+
+# What else guest tests boot.
+GUEST_IMAGES := $(BUILD)/hello.efi $(BUILD)/cell.efi $(SHARED)/linux/vmlinuz
+
+$(SHARED)/linux/vmlinuz: tools/fetch-linux | $(SHARED)/.setup-test
+	@tools/fetch-linux $(@D)
