@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Virtio over PCI, the modern register set (§4.1): transitional devices are
- * driven by it too. Where registers are is told by vendor-specific
- * capabilities; each is checked against its BAR before it is believed, and the
- * first good one of a type is used (§4.1.4.1).
+ * driven by it too, devices without it by drivers/virtio/pci_legacy.c. Where
+ * registers are is told by vendor-specific capabilities; each is checked against
+ * its BAR before it is believed, and the first good one of a type is used (§4.1.4.1).
  *
  * Concurrency: as drivers/virtio/transport.h.
  */
 #include "drivers/pci/pci.h"
 #include "drivers/virtio/device.h"
+#include "drivers/virtio/pci_legacy.h"
 #include "drivers/virtio/spec/ids.h"
 #include "drivers/virtio/spec/pci.h"
 #include "drivers/virtio/transport.h"
 #include "kernel/alloc.h"
-#include "kernel/log.h"
 #include "lib/base/errno.h"
 #include "lib/base/io.h"
 
@@ -31,13 +31,15 @@ struct region {
 };
 
 struct virtio_pci {
-    struct virtio_device device;
+    struct virtio_device device; /* first, as in drivers/virtio/pci_legacy.c */
     struct pci_device *pci;
     volatile uint8_t *common, *config;
     volatile uint8_t *isr; /* NULL: not needed so far */
     struct region notify;
     uint32_t notify_multiplier;
 };
+
+_Static_assert(offsetof(struct virtio_pci, device) == 0, "remove() frees the whole by it");
 
 static struct virtio_pci *pci_of(const struct virtio_device *dev)
 {
@@ -396,7 +398,6 @@ static uint32_t type_of(const struct pci_device *pci)
 
 static int probe(struct pci_device *pci)
 {
-    char text[PCI_ADDRESS_TEXT];
     struct virtio_pci *vp;
     int error;
 
@@ -410,11 +411,10 @@ static int probe(struct pci_device *pci)
     vp->device.type = type_of(pci);
     error = find_registers(vp);
     if (error) {
-        log_error("pci %s: no usable modern virtio registers", pci_address_text(pci->at, text));
         kfree(vp);
-        return error;
+        return virtio_pci_legacy_probe(pci, type_of(pci));
     }
-    pci->driver_state = vp;
+    pci->driver_state = &vp->device;
     /* Without a driver, or failed, it stays listed, but has no business in our memory. */
     if (virtio_add(&vp->device))
         pci_command(pci, 0, PCI_COMMAND_MASTER);
@@ -423,10 +423,10 @@ static int probe(struct pci_device *pci)
 
 static void remove(struct pci_device *pci)
 {
-    struct virtio_pci *vp = pci->driver_state;
+    struct virtio_device *dev = pci->driver_state; /* with what it is the first part of */
 
-    virtio_remove(&vp->device);
-    kfree(vp);
+    virtio_remove(dev);
+    kfree(dev);
 }
 
 static const struct pci_match matches[] = {

@@ -81,16 +81,18 @@ void kfree(void *object)
 
 bool dma_is_translated;
 
-/* Exactly as large as it was asked for, so that each byte behind it is seen; alignment is the least
- * that rings need. */
+uint64_t fuzz_dma_mask = UINT64_MAX;
+
+/* Whole pages as far as alignment goes, but exactly as large as it was asked for, so that each byte
+ * behind it is seen. */
 void *dma_alloc(size_t bytes, dma_addr_t *addr)
 {
     void *memory = NULL;
 
-    if (!host_alloc_allowed() || posix_memalign(&memory, 64, bytes))
+    if (!host_alloc_allowed() || posix_memalign(&memory, PAGE_SIZE, bytes))
         return NULL;
     memset(memory, 0, bytes);
-    *addr = (uintptr_t)memory;
+    *addr = (uintptr_t)memory & fuzz_dma_mask;
     return remember(memory, true);
 }
 

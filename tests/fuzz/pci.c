@@ -7,6 +7,8 @@
  *
  * Each load and store of a register is seen (tests/host/registers.h): it must
  * lie in what was mapped, and what is mapped must lie in a BAR of the function.
+ * A function of the old kind may have the legacy register set in the ports of
+ * BAR 0: each access must lie there too.
  */
 #include "drivers/pci/pci.h"
 
@@ -22,6 +24,7 @@
 #include "tests/host/fake_pci.h"
 #include "tests/host/irq.h"
 #include "tests/host/log.h"
+#include "tests/host/ports.h"
 #include "tests/host/registers.h"
 
 #include <sys/mman.h>
@@ -34,6 +37,8 @@
 #define DOORBELL_BYTES 2 /* 4 with NOTIFICATION_DATA */
 #define COMMON_BYTES   offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
 #define COMMON_MAX     offsetof(struct virtio_pci_common_cfg, admin_queue_index)
+#define LEGACY_MASK \
+    ((UINT64_C(1) << 44) - 1) /* addresses of which a legacy device knows the page */
 
 /* More accesses than a device that never ends its resets can cause: somebody loops. */
 #define ACCESSES_MAX 30000
@@ -162,6 +167,7 @@ static struct {
     uint16_t select, config_vector;
     struct {
         uint16_t size, vector, enable;
+        uint32_t pfn; /* legacy */
     } queues[QUEUES];
 } device;
 
@@ -186,6 +192,7 @@ static void end_reset(void)
         device.queues[i].size = script.queue_size[i];
         device.queues[i].vector = VIRTIO_MSI_NO_VECTOR;
         device.queues[i].enable = script.flags & QUEUES_IN_USE ? 1 : 0;
+        device.queues[i].pfn = device.queues[i].enable;
     }
 }
 
@@ -276,6 +283,70 @@ static void act(size_t offset, unsigned bytes)
         device.queues[i].enable = (uint16_t)get(field, 2);
 }
 
+/* ---- the same device behind ports */
+
+static size_t check_port(uint16_t port, unsigned bytes)
+{
+    const struct virtio_device *dev = virtio_next(NULL);
+    uint64_t start = bar_address(0);
+
+    expect(++accesses < ACCESSES_MAX, "bringing up a device comes to an end");
+    expect(dev && dev->legacy, "only a legacy device has ports");
+    expect(function->bar_kind[0] == PCI_BAR_IO && port >= start &&
+               port + bytes <= start + function->bar_bytes[0],
+           "only the ports of BAR 0 are touched");
+    expect(fake_get16(function, PCI_COMMAND) & PCI_COMMAND_IO, "the function decodes its ports");
+    expect((port - start) % bytes == 0, "registers are accessed where they are aligned");
+    return port - start;
+}
+
+static uint32_t read_port(uint16_t port, unsigned bytes)
+{
+    size_t offset = check_port(port, bytes);
+    unsigned i = device.select;
+    uint32_t value = 0;
+
+    if (script.flags & NOISE && noise.left) {
+        take(&noise, &value, bytes);
+        return value;
+    }
+    switch (offset) {
+    case VIRTIO_PCI_HOST_FEATURES:
+        return script.features[0];
+    case VIRTIO_PCI_QUEUE_PFN:
+        return i < QUEUES ? device.queues[i].pfn : 0;
+    case VIRTIO_PCI_QUEUE_NUM:
+        return i < QUEUES ? device.queues[i].size : 0;
+    case VIRTIO_PCI_STATUS:
+        return status();
+    case VIRTIO_PCI_MSI_QUEUE_VECTOR:
+        return i < QUEUES ? device.queues[i].vector : VIRTIO_MSI_NO_VECTOR;
+    case VIRTIO_PCI_MSI_CONFIG_VECTOR:
+        return device.config_vector;
+    default:
+        return script.flags & UNSETTLED ? ++device.generation : 0;
+    }
+}
+
+static void write_port(uint16_t port, unsigned bytes, uint32_t value)
+{
+    size_t offset = check_port(port, bytes);
+    unsigned i = device.select;
+
+    if (offset == VIRTIO_PCI_GUEST_FEATURES)
+        expect(!(value & 1u << 30), "the trap among the features is never accepted");
+    else if (offset == VIRTIO_PCI_STATUS)
+        set_status((uint8_t)value);
+    else if (offset == VIRTIO_PCI_QUEUE_SEL)
+        device.select = (uint16_t)value;
+    else if (offset == VIRTIO_PCI_QUEUE_PFN && i < QUEUES)
+        device.queues[i].pfn = value;
+    else if (offset == VIRTIO_PCI_MSI_QUEUE_VECTOR && i < QUEUES)
+        device.queues[i].vector = vector_taken((uint16_t)value);
+    else if (offset == VIRTIO_PCI_MSI_CONFIG_VECTOR)
+        device.config_vector = vector_taken((uint16_t)value);
+}
+
 /* ---- a driver with three queues */
 
 static struct virtio_queue queues[QUEUES];
@@ -294,6 +365,7 @@ static void read_config(struct virtio_device *dev)
         expect(error == -ERANGE || offset + widths[i] <= dev->config_bytes,
                "no field is read beyond the configuration");
     }
+    virtio_config_read(dev, dev->config_bytes - 1, field, 1); /* its last byte; -1: it has none */
     virtio_config_write(dev, 0, 0, 1);
     virtio_config_write(dev, dev->config_bytes - 2, 0, 4);
 }
@@ -400,7 +472,10 @@ static void map_page(void)
         host_registers.page = reserved + GUARD_BYTES;
         host_registers.read = fill;
         host_registers.written = act;
+        host_ports.read = read_port;
+        host_ports.write = write_port;
         pci_find_window = find_window;
+        fuzz_dma_mask = LEGACY_MASK;
     }
     page = host_registers_map();
 }
@@ -447,6 +522,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     begin(&input);
     expect(pci_add_host(&fake->host) == 0, "the host is added");
     host_registers_watch(true);
+    host_ports_watch();
     expect(pci_scan() == 1, "one function is there");
     dev = virtio_next(NULL);
     if (dev && dev->started)

@@ -202,19 +202,6 @@ def assert_the_others_work(guest, digest):
     assert guest.wait_exit() == 0
 
 
-@pytest.mark.proves("PCI-LEGDET-04")
-@pytest.mark.parametrize("device", ["virtio-blk-pci,drive=bad", "virtio-net-pci,romfile=,netdev=bad", "virtio-balloon-pci"])
-def test_a_device_of_the_old_kind_only_is_reported_and_the_others_work(device, tmp_path):
-    bad = sparse_disk(tmp_path / "bad", MIB)
-    good, digest = random_disk(tmp_path / "good", MIB)
-    args = ["-drive", f"if=none,id=bad,format=raw,file={bad}"] if "blk" in device else []
-    args += ["-netdev", "user,id=bad"] if "net" in device else []
-    args += ["-device", device + ",disable-modern=on,disable-legacy=off,addr=8"]
-    with Guest("selftest", cmdline="-- disk-hash", qemu_args=args + blk(good, 0)) as guest:
-        guest.wait_for(r"^pci 0000:00:08\.0: no usable modern virtio registers$")
-        assert_the_others_work(guest, digest)
-
-
 def test_a_disk_whose_block_size_is_nonsense_is_reported_and_the_others_work(tmp_path):
     bad = sparse_disk(tmp_path / "bad", MIB)
     good, digest = random_disk(tmp_path / "good", MIB)

@@ -99,10 +99,13 @@ virtio_report_SRCS := drivers/virtio/report.c drivers/virtio/names.c kernel/repo
                       $(filter-out drivers/virtio/blk.c kernel/blkdev.c,$(virtio_blk_SRCS))
 
 UNIT_TESTS += virtio_pci
-virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c \
-                   drivers/virtio/device.c drivers/virtio/pci.c drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c \
+virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c drivers/virtio/device.c drivers/virtio/pci.c \
+                   drivers/virtio/pci_legacy.c drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c \
                    tests/host/dma.c tests/host/event.c tests/host/fake_pci.c tests/host/irq.c tests/host/log.c \
                    tests/host/mmio.c tests/host/panic.c tests/host/registers.c
+
+UNIT_TESTS += virtio_pci_legacy
+virtio_pci_legacy_SRCS := $(virtio_pci_SRCS) tests/host/fake_device.c tests/host/ports.c
 
 # Includes arch/x86_64/hypervisor.c, kvm.c and tsc.c, on a CPU of its own.
 UNIT_TESTS += kvm

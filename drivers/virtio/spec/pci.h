@@ -101,6 +101,26 @@ struct virtio_pci_common_cfg {
 /* A MSI-X vector that is none; read back, it means the device refused one, §4.1.5.1.2. */
 #define VIRTIO_MSI_NO_VECTOR 0xffff
 
+/*
+ * The legacy register set in the ports of BAR 0, §4.1.4.10: offsets. The
+ * device's configuration follows them, behind the vectors where there are any.
+ */
+#define VIRTIO_PCI_HOST_FEATURES     0  /* ro, 32 bits: what the device offers */
+#define VIRTIO_PCI_GUEST_FEATURES    4  /* rw, 32 bits: what the driver accepts */
+#define VIRTIO_PCI_QUEUE_PFN         8  /* rw, 32 bits: the selected queue's page; 0: not in use */
+#define VIRTIO_PCI_QUEUE_NUM         12 /* ro, 16 bits: its size; 0: no such queue */
+#define VIRTIO_PCI_QUEUE_SEL         14 /* rw, 16 bits */
+#define VIRTIO_PCI_QUEUE_NOTIFY      16 /* rw, 16 bits: the doorbell of all queues */
+#define VIRTIO_PCI_STATUS            18 /* rw, 8 bits: VIRTIO_CONFIG_S_... */
+#define VIRTIO_PCI_ISR               19 /* ro, 8 bits: VIRTIO_PCI_ISR_... */
+#define VIRTIO_PCI_MSI_CONFIG_VECTOR 20 /* rw, 16 bits; these two while MSI-X is enabled */
+#define VIRTIO_PCI_MSI_QUEUE_VECTOR  22 /* rw, 16 bits: the selected queue's */
+
+#define VIRTIO_PCI_LEGACY_BYTES      20 /* of those registers, without the vectors */
+#define VIRTIO_PCI_LEGACY_MSIX_BYTES 24 /* and with them */
+
+#define VIRTIO_PCI_QUEUE_ADDR_SHIFT 12 /* from a queue's address to its page */
+
 /* VIRTIO_PCI_CAP_ISR_CFG, §4.1.4.5: one byte; reading it clears it and lowers INTx. */
 #define VIRTIO_PCI_ISR_QUEUE  0x1
 #define VIRTIO_PCI_ISR_CONFIG 0x2
