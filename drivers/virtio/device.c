@@ -591,13 +591,20 @@ static bool shares_config_vector(const struct virtio_device *dev)
     return false;
 }
 
-/* A legacy device has nothing that tells: its driver has to look. */
+/* What a legacy device tells of it is why it would raise its line, while it has no vectors. */
+static bool legacy_has_changed(struct virtio_device *dev)
+{
+    if (dev->vectors || !dev->transport->line_take)
+        return true; /* its driver has to look */
+    return dev->transport->line_take(dev) & VIRTIO_LINE_CONFIG;
+}
+
 static bool has_changed(struct virtio_device *dev)
 {
     uint32_t before = dev->generation;
 
     if (dev->legacy)
-        return true;
+        return legacy_has_changed(dev);
     dev->generation = dev->transport->config_generation(dev);
     return dev->generation != before;
 }

@@ -166,6 +166,21 @@ static void vectors_stop(struct virtio_device *dev)
     legacy_of(dev)->msix_on = false;
 }
 
+static int line_find(struct virtio_device *dev, struct irq_line *line)
+{
+    int error = pci_line(legacy_of(dev)->pci, line);
+
+    if (!error)
+        pci_command(legacy_of(dev)->pci, 0, PCI_COMMAND_INTX_OFF);
+    return error;
+}
+
+/* Reading clears, and lowers the line. */
+static uint8_t line_take(struct virtio_device *dev)
+{
+    return port_read8(port_of(dev, VIRTIO_PCI_ISR));
+}
+
 static const struct virtio_transport virtio_pci_legacy_transport = {
     .name = "pci-legacy",
     .locate = locate,
@@ -183,6 +198,8 @@ static const struct virtio_transport virtio_pci_legacy_transport = {
     .vector_config = vector_config,
     .vector_silence = vector_silence,
     .vectors_stop = vectors_stop,
+    .line_find = line_find,
+    .line_take = line_take,
 };
 
 /* ---- finding the registers (§4.1.2.3) */

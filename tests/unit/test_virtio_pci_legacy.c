@@ -485,6 +485,36 @@ static void a_vector_that_the_device_refuses_is_replaced(void **state)
     }
 }
 
+static void a_polled_device_tells_by_its_isr_whether_its_configuration_changed(void **state)
+{
+    struct virtio_device *dev;
+
+    (void)state;
+    irq_mode = IRQ_MODE_POLL;
+    add_good_function(0);
+    scan();
+    dev = virtio_next(NULL);
+    for (unsigned i = 0; i < 4; i++) {
+        host_clock_ns += NSEC_PER_SEC;
+        device.isr = (uint8_t)i; /* bit 0: queues, bit 1: configuration */
+        assert_int_equal(virtio_config_changed(dev), i >> 1);
+    }
+    host_clock_ns += NSEC_PER_SEC;
+    assert_false(virtio_config_changed(dev)); /* told once */
+    forget();
+}
+
+static void with_a_shared_vector_every_interrupt_may_be_a_change(void **state)
+{
+    (void)state;
+    add_good_function(1);
+    scan();
+    assert_int_equal(device.queues[0].vector, 0);
+    virtio_next(NULL)->config_changed = true; /* as the handler of vector 0 does */
+    assert_true(virtio_config_changed(virtio_next(NULL)));
+    forget();
+}
+
 static void a_device_comes_back_after_a_reset(void **state)
 {
     struct virtio_device *dev;
@@ -670,6 +700,8 @@ int main(void)
         TEST(the_configuration_stays_where_there_is_no_msix),
         TEST(msix_that_was_left_on_is_turned_off_before_the_first_look),
         TEST(a_vector_that_the_device_refuses_is_replaced),
+        TEST(a_polled_device_tells_by_its_isr_whether_its_configuration_changed),
+        TEST(with_a_shared_vector_every_interrupt_may_be_a_change),
         TEST(a_device_comes_back_after_a_reset),
         TEST(a_device_that_does_not_answer_a_reset_loses_the_bus),
         TEST(the_subsystem_tells_the_type),
