@@ -658,7 +658,13 @@ static int set_up_queues(struct balloon *balloon)
                                    &balloon_event);
     if (!error && balloon->has_stats)
         error = virtio_queue_setup(device, &balloon->stats, QUEUE_STATS, 1, 0, &balloon_event);
-    return error;
+    if (error)
+        return error;
+    virtio_queue_ignore_lengths(&balloon->inflate); /* §5.5.6.2.1 */
+    virtio_queue_ignore_lengths(&balloon->deflate);
+    if (balloon->has_stats)
+        virtio_queue_ignore_lengths(&balloon->stats);
+    return 0;
 }
 
 static int start_thread(void)

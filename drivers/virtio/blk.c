@@ -626,6 +626,7 @@ static int start(struct virtio_blk *blk)
 
     if (error)
         return error;
+    virtio_queue_ignore_lengths(&blk->queue); /* §5.2.6.3: only the status byte counts there */
     if (blk->queue.ring.size <= FRAME_ELEMS) {
         log_error("virtio-blk: a queue of %u holds no request", blk->queue.ring.size);
         return -EINVAL;

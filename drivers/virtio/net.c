@@ -31,7 +31,9 @@
 #define QUEUE_TX       1
 #define QUEUE_SIZE_MAX 128 /* frames each way: 190 KB, more than a TCP window */
 
-#define HEADER_BYTES sizeof(struct virtio_net_hdr) /* with VERSION_1 always all of it, §5.1.9 */
+/* With VERSION_1 always all of it, §5.1.9; a legacy device may know no num_buffers, §5.1.9.1. */
+#define HEADER_BYTES       sizeof(struct virtio_net_hdr)
+#define SHORT_HEADER_BYTES offsetof(struct virtio_net_hdr, num_buffers)
 
 #define MTU_MAX        65500 /* keeps a frame with its headers below 64 KiB */
 #define FRAME_BYTES(m) ((uint32_t)(m) + NETDEV_ETHERNET_HEADER + NETDEV_VLAN_TAG)
@@ -57,6 +59,8 @@ struct virtio_net {
     bool tx_armed;
     struct patience patience;   /* with resets */
     uint16_t frame_buffers_max; /* that the largest frame may span */
+    uint8_t header_bytes;
+    bool header_apart; /* in a descriptor of its own: a legacy device without ANY_LAYOUT */
 
     struct tx_slot *slots, *free; /* tx.size of them */
     struct tx_slot *finished;     /* came back by a reset, wait for reap() */
@@ -146,10 +150,20 @@ static bool may_send(const struct virtio_net *net, const struct net_packet *pack
            packet->n_elem <= NET_ELEMS_MAX;
 }
 
+/* Behind a short header may stand what nobody may write over. */
+static void write_header(const struct virtio_net *net, void *to,
+                         const struct virtio_net_hdr *header)
+{
+    memcpy(to, header, SHORT_HEADER_BYTES);
+    if (net->header_bytes == HEADER_BYTES)
+        memcpy((uint8_t *)to + SHORT_HEADER_BYTES, &header->num_buffers, sizeof(le16));
+}
+
 /*
  * Describes the packet in the scratch behind n pieces; how many there are
  * then, 0: it has too many. The header goes in front of the frame where the
- * stack left room, which saves a descriptor (§2.7.4: framing is ours to choose).
+ * stack left room, which saves a descriptor (§2.7.4: framing is ours to choose,
+ * but not with old devices, §5.1.9.8).
  */
 static unsigned describe(struct virtio_net *net, unsigned n, const struct net_packet *packet,
                          struct virtio_net_hdr *slot_header)
@@ -158,13 +172,13 @@ static unsigned describe(struct virtio_net *net, unsigned n, const struct net_pa
     const uint8_t *start = packet->elem[0].start;
     size_t bytes = packet->elem[0].bytes;
 
-    if (packet->headroom >= HEADER_BYTES) {
-        start -= HEADER_BYTES;
-        bytes += HEADER_BYTES;
-        memcpy((void *)(uintptr_t)start, &header, sizeof(header));
+    if (packet->headroom >= net->header_bytes && !net->header_apart) {
+        start -= net->header_bytes;
+        bytes += net->header_bytes;
+        write_header(net, (void *)(uintptr_t)start, &header);
     } else {
         *slot_header = header;
-        n = add_piece(net, n, (const uint8_t *)slot_header, sizeof(header));
+        n = add_piece(net, n, (const uint8_t *)slot_header, net->header_bytes);
     }
     if (n < TX_ELEMS)
         n = add_piece(net, n, start, bytes);
@@ -306,23 +320,41 @@ static void stash(struct virtio_net *net, struct net_buffer *buffer)
     net->stash[net->n_stash++] = buffer;
 }
 
+/* Descriptors that an empty buffer takes. */
+static unsigned rx_elems(const struct virtio_net *net)
+{
+    return net->header_apart ? 2 : 1;
+}
+
+static void describe_empty(const struct virtio_net *net, const struct net_buffer *buffer,
+                           struct virtq_elem *elem)
+{
+    const uint32_t apart = net->header_apart ? net->header_bytes : 0;
+    const dma_addr_t start = dma_address(buffer->start);
+
+    if (apart)
+        *elem++ = (struct virtq_elem){ start, apart };
+    *elem = (struct virtq_elem){ start + apart, buffer->bytes - apart };
+}
+
 /* Lends the first of n buffers that fit; the device does not see them yet. */
 static unsigned lend(struct virtio_net *net, struct net_buffer *const *buffers, unsigned n)
 {
     struct virtq_elem elem[RX_BATCH];
     struct virtq_buffer lent[RX_BATCH];
     int added = 1;
-    unsigned given = 0;
+    unsigned given = 0, per_buffer = rx_elems(net);
 
     while (given < n && added > 0) {
-        unsigned batch = MIN(n - given, RX_BATCH);
+        unsigned batch = MIN(n - given, RX_BATCH / per_buffer);
 
         for (unsigned i = 0; i < batch; i++) {
             struct net_buffer *buffer = buffers[given + i];
 
             assert(buffer->bytes >= net->netdev.rx_buffer_bytes);
-            elem[i] = (struct virtq_elem){ dma_address(buffer->start), buffer->bytes };
-            lent[i] = (struct virtq_buffer){ &elem[i], 0, 1, buffer };
+            describe_empty(net, buffer, &elem[i * per_buffer]);
+            lent[i] =
+                (struct virtq_buffer){ &elem[i * per_buffer], 0, (uint16_t)per_buffer, buffer };
         }
         added = virtq_add(&net->rx.ring, lent, batch);
         given += (unsigned)MAX(added, 0);
@@ -389,7 +421,7 @@ static struct rx_head read_head(const struct virtio_net *net, const struct virtq
     struct virtio_net_hdr header;
 
     /* Without a whole header there is nothing to go by; what stands there is from another frame. */
-    if (done->len < HEADER_BYTES)
+    if (done->len < net->header_bytes)
         return head;
     memcpy(&header, buffer->start, sizeof(header));
     if (net->mergeable)
@@ -406,7 +438,7 @@ static struct rx_head read_head(const struct virtio_net *net, const struct virtq
 static bool gather(struct virtio_net *net, struct rx_run *run, const struct virtq_done *done,
                    struct rx_head head, struct net_received *parts)
 {
-    uint32_t bytes = 0, offset = HEADER_BYTES;
+    uint32_t bytes = 0, offset = net->header_bytes;
     bool good = head.good;
 
     for (unsigned i = 0;;) {
@@ -668,7 +700,7 @@ static void read_mtu(struct virtio_net *net)
  */
 static void choose_buffers(struct virtio_net *net)
 {
-    uint32_t whole = HEADER_BYTES + MAX(FRAME_BYTES(net->netdev.mtu), 1514);
+    uint32_t whole = net->header_bytes + MAX(FRAME_BYTES(net->netdev.mtu), 1514);
 
     net->netdev.rx_buffer_bytes = net->mergeable ? MIN(whole, 1536) : whole;
     net->frame_buffers_max =
@@ -702,7 +734,10 @@ static int start(struct virtio_net *net)
         error = allocate(net);
     if (error < 0)
         return error;
-    net->netdev.rx_buffers = net->rx.size;
+    virtio_queue_ignore_lengths(&net->tx); /* §5.1.9.1 */
+    net->netdev.rx_buffers = (uint16_t)(net->rx.size / rx_elems(net));
+    if (!net->netdev.rx_buffers)
+        return -EINVAL;
     virtio_config_watch(dev, &netdev_event);
     return virtio_start(dev);
 }
@@ -747,6 +782,8 @@ static int virtio_net_probe(struct virtio_device *dev)
     text_init(&bus, net->bus, sizeof(net->bus));
     dev->transport->locate(dev, &bus);
     net->mergeable = virtio_has(dev, VIRTIO_NET_F_MRG_RXBUF);
+    net->header_bytes = dev->legacy && !net->mergeable ? SHORT_HEADER_BYTES : HEADER_BYTES;
+    net->header_apart = dev->legacy && !virtio_has(dev, VIRTIO_F_ANY_LAYOUT);
     net->guest_checksum = virtio_has(dev, VIRTIO_NET_F_GUEST_CSUM);
     net->netdev.ops = &operations;
     net->netdev.driver = "virtio_net";

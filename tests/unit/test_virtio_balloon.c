@@ -25,6 +25,7 @@
 #include "lib/base/errno.h"
 #include "tests/host/clock.h"
 #include "tests/host/cmdline.h"
+#include "tests/host/dma.h"
 #include "tests/host/event.h"
 #include "tests/host/fake_transport.h"
 #include "tests/host/lies.h"
@@ -119,6 +120,8 @@ static bool is_repeated(le32 pfn, unsigned done)
     return was;
 }
 
+static uint32_t told_length; /* as written, of buffers of which nothing can be written */
+
 static void take_page(le32 pfn)
 {
     unsigned char *page = page_of(pfn);
@@ -162,7 +165,7 @@ static void serve_chain(unsigned queue, struct fake_chain *chain)
     }
     if (keeps_quiet)
         return;
-    fake_push(&fake.queues[queue].ring, chain, 0);
+    fake_push(&fake.queues[queue].ring, chain, told_length);
 }
 
 static void serve_queue(unsigned queue)
@@ -261,7 +264,8 @@ static int plug_in(void **state)
     n_in_balloon = 0;
     holds_inflates = holds_deflates = answers_backwards = false;
     each_round = NULL;
-    idle_rounds = n_writes_of_actual = 0;
+    idle_rounds = n_writes_of_actual = told_length = 0;
+    host_dma_low = false;
     host_cmdline_key = NULL;
     page_free(page_alloc(0), 0);
     before = pages_now();
@@ -323,6 +327,26 @@ static void a_queue_of_one_is_enough(void **state)
     for (unsigned i = 0; i < 3; i++)
         fake.queues[i].size_max = 1;
     it_follows_the_wish_up_and_down(state);
+}
+
+/* With a ring far longer than is used, and lengths as old devices told them. */
+static void make_legacy(void)
+{
+    fake_make_legacy(&fake);
+    host_dma_low = true;
+    told_length = 512 * sizeof(le32);
+    for (unsigned i = 0; i < 3; i++)
+        fake.queues[i].size_max = 1024;
+}
+
+/* Each write of `actual` is one of four bytes: on_config_write() checks it. */
+static void a_legacy_balloon_is_followed_whatever_lengths_it_tells(void **state)
+{
+    PROVES("BAL-LEGCFG-01", "BAL-LEGOP-01", "BAL-LEGOP-02");
+    make_legacy();
+    it_follows_the_wish_up_and_down(state);
+    assert_true(n_writes_of_actual > 10);
+    assert_int_equal(fake.device.recoveries, 0);
 }
 
 static void a_wish_from_before_the_start_is_met(void **state)
@@ -487,7 +511,7 @@ static uint64_t stat(unsigned tag)
 static void ask_for_stats(void)
 {
     if (stats_chain)
-        fake_push(&fake.queues[STATS].ring, stats_chain, 0);
+        fake_push(&fake.queues[STATS].ring, stats_chain, told_length);
     fake_transport_interrupt(&fake, STATS);
     go_idle();
     stats_chain = fake_pop(&fake.queues[STATS].ring);
@@ -515,6 +539,14 @@ static void statistics_tell_the_truth(void **state)
                     16 * MIB + 4 * PAGE_SIZE);
     assert_true(stat(VIRTIO_BALLOON_S_AVAIL) <= stat(VIRTIO_BALLOON_S_MEMFREE));
     assert_int_equal(stat(VIRTIO_BALLOON_S_SWAP_OUT), 0);
+}
+
+static void a_legacy_balloon_gets_statistics_too(void **state)
+{
+    PROVES("BAL-LEGST-01");
+    make_legacy();
+    statistics_tell_the_truth(state);
+    assert_int_equal(fake.device.recoveries, 0);
 }
 
 static void without_statistics_there_is_no_third_queue(void **state)
@@ -1013,6 +1045,8 @@ int main(void)
         TEST(packed_rings_do_as_well),
         TEST(answers_may_come_in_any_order),
         TEST(a_queue_of_one_is_enough),
+        TEST(a_legacy_balloon_is_followed_whatever_lengths_it_tells),
+        TEST(a_legacy_balloon_gets_statistics_too),
         TEST(a_wish_from_before_the_start_is_met),
         TEST(a_batch_costs_one_notification),
         TEST(more_than_there_is_is_given_as_far_as_it_goes),

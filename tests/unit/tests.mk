@@ -122,6 +122,9 @@ virtio_rules_SRCS := drivers/virtio/blk.c drivers/virtio/net.c kernel/blkdev.c k
                      drivers/virtio/virtq.c lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c \
                      event.c irq.c dma.c alloc.c clock.c cmdline.c log.c panic.c random.c)
 
+UNIT_TESTS += virtio_legacy_drivers
+virtio_legacy_drivers_SRCS := $(virtio_rules_SRCS)
+
 UNIT_TESTS += net_parts
 net_parts_SRCS := lib/net/config.c lib/net/heap.c lib/net/checksum.c lib/net/isn.c lib/base/parse.c \
                   $(addprefix tests/host/,alloc.c clock.c log.c page.c panic.c random.c)
