@@ -31,6 +31,7 @@ struct variant {
     enum virtq_format format;
     bool event_idx, indirect, in_order;
     uint16_t size;
+    uint16_t ring_size; /* legacy: the device's, with a layout of its own; else 0 */
     char name[64];
 };
 
@@ -86,7 +87,8 @@ static void start(struct rig *rig)
                                        .indirect = rig->variant->indirect,
                                        .in_order = rig->variant->in_order,
                                        .notification_data = rig->config.notification_data,
-                                       .size = rig->variant->size,
+                                       .size = rig->variant->ring_size ? rig->variant->ring_size
+                                                                       : rig->variant->size,
                                        .desc_addr = rig->config.areas.descriptor_addr,
                                        .driver_addr = rig->config.areas.driver_addr,
                                        .device_addr = rig->config.areas.device_addr,
@@ -101,12 +103,15 @@ static int set_up(void **state)
     uint16_t indirect_max = variant->indirect ? INDIRECT_MAX : 0;
 
     rig->variant = variant;
-    rig->layout = virtq_layout(variant->format, variant->size, indirect_max);
+    rig->layout = variant->ring_size
+                      ? virtq_legacy_layout(variant->ring_size, variant->size, indirect_max)
+                      : virtq_layout(variant->format, variant->size, indirect_max);
     rig->block = aligned_alloc(64, ALIGN_UP(rig->layout.shared_bytes, 64));
     memset(rig->block, 0xa5, rig->layout.shared_bytes);
     rig->config = (struct virtq_config){
         .format = variant->format,
         .size = variant->size,
+        .ring_size = variant->ring_size,
         .indirect_max = indirect_max,
         .event_idx = variant->event_idx,
         .in_order = variant->in_order,
@@ -1075,14 +1080,18 @@ static void virtq_layout_keeps_the_areas_apart(void **state)
     PROVES("SPLIT-ALGN-01", "PACK-ALGN-01");
     struct rig *rig = *state;
     const struct virtq_layout *layout = &rig->layout;
-    size_t size = rig->variant->size;
+    size_t size = rig->variant->size, ring_size = rig->variant->ring_size;
+    size_t entries = ring_size ? ring_size : size;
     bool split = rig->variant->format == VIRTQ_SPLIT;
 
-    assert_true(layout->driver_offset >= 16 * size);
-    assert_true(layout->device_offset >= layout->driver_offset + (split ? 6 + 2 * size : 4));
-    assert_true(layout->indirect_offset >= layout->device_offset + (split ? 6 + 8 * size : 4));
-    assert_int_equal(layout->driver_offset % 64, 0);
-    assert_int_equal(layout->device_offset % 64, 0);
+    assert_true(layout->driver_offset >= 16 * entries);
+    assert_true(layout->device_offset >= layout->driver_offset + (split ? 6 + 2 * entries : 4));
+    assert_true(layout->indirect_offset >= layout->device_offset + (split ? 6 + 8 * entries : 4));
+    if (ring_size)
+        assert_int_equal(layout->driver_offset, 16 * entries); /* not for us to choose */
+    else
+        assert_int_equal(layout->driver_offset % 64, 0);
+    assert_int_equal(layout->device_offset % (ring_size ? 4096 : 64), 0);
     assert_int_equal(layout->indirect_offset % 64, 0);
     if (rig->variant->indirect && size > 1)
         assert_int_equal(layout->shared_bytes,
@@ -1529,6 +1538,24 @@ static int run(const struct variant *variant)
     return _cmocka_run_group_tests(variant->name, unit, ARRAY_SIZE(tests), NULL, NULL);
 }
 
+/* Rings of which not all is used. */
+static int run_legacy(void)
+{
+    static const uint16_t sizes[][2] = { { 1, 2 }, { 2, 1024 }, { 16, 32 }, { 256, 32768 } };
+    int failed = 0;
+
+    for (unsigned i = 0; i < 4 * ARRAY_SIZE(sizes); i++) {
+        struct variant variant = { VIRTQ_SPLIT,     i & 1,           i & 2, false,
+                                   sizes[i / 4][0], sizes[i / 4][1], "" };
+
+        snprintf(variant.name, sizeof(variant.name), "legacy%s%s, %u of %u",
+                 i & 1 ? ", event_idx" : "", i & 2 ? ", indirect" : "", variant.size,
+                 variant.ring_size);
+        failed += run(&variant);
+    }
+    return failed;
+}
+
 int main(void)
 {
     static const uint16_t sizes[] = { 1, 2, 3, 7, 256, 32768 };
@@ -1537,7 +1564,7 @@ int main(void)
     srand(1);
     for (unsigned i = 0; i < 16 * ARRAY_SIZE(sizes); i++) {
         struct variant variant = {
-            i & 1 ? VIRTQ_PACKED : VIRTQ_SPLIT, i & 2, i & 4, i & 8, sizes[i / 16], ""
+            i & 1 ? VIRTQ_PACKED : VIRTQ_SPLIT, i & 2, i & 4, i & 8, sizes[i / 16], 0, ""
         };
 
         if (!virtq_size_ok(variant.format, variant.size))
@@ -1547,5 +1574,5 @@ int main(void)
                  i & 8 ? ", in_order" : "", variant.size);
         failed += run(&variant);
     }
-    return failed;
+    return failed + run_legacy();
 }
