@@ -90,9 +90,15 @@ static void ring_bell(void *argument, uint32_t value)
     expect(argument == &q && value == 7, "the doorbell is rung as it was set up");
 }
 
+/* Of the rings, and descriptors that the device knows of. */
+static uint16_t entries(void)
+{
+    return config.ring_size ? config.ring_size : config.size;
+}
+
 static void make_areas(void)
 {
-    size_t n = config.size;
+    size_t n = entries();
     bool split = config.format == VIRTQ_SPLIT;
 
     areas[0].bytes = n * sizeof(struct virtq_desc);
@@ -137,7 +143,7 @@ static void start(void)
                                   .event_idx = config.event_idx,
                                   .indirect = config.indirect_max > 0,
                                   .in_order = config.in_order,
-                                  .size = config.size,
+                                  .size = entries(),
                                   .desc_addr = config.areas.descriptor_addr,
                                   .driver_addr = config.areas.driver_addr,
                                   .device_addr = config.areas.device_addr,
@@ -501,6 +507,10 @@ static void read_config(struct input *input)
                       .hook = ring_bell },
     };
     layout = virtq_layout(config.format, config.size, config.indirect_max);
+    if ((flags & (16 | 1 | 8)) != 16)
+        return;
+    config.ring_size = (uint16_t)(config.size << (1 + flags / 32)); /* a legacy device's */
+    layout = virtq_legacy_layout(config.ring_size, config.size, config.indirect_max);
 }
 
 static void step(struct input *input)
