@@ -155,3 +155,26 @@ def test_transitional_devices_are_driven_as_modern(machine, tmp_path):
     with appliance(tmp_path, BOTH, machine=machine) as guest:
         check_appliance(guest, "pci")
         assert guest.powerdown(20) == 0
+
+
+# --- where the old kind cannot work, and where it is far
+
+@pytest.mark.proves("PCI-LEGDET-04")
+def test_an_old_device_whose_ports_nobody_placed_is_reported_and_the_others_work(tmp_path):
+    """microvm has no firmware and its PCI no ports."""
+    path, digest = random_disk(tmp_path / "good", MIB)
+    disks = [path, (sparse_disk(tmp_path / "bad", MIB), OLD)]
+    with Guest("selftest", machine="microvm", disks=disks, cmdline="-- disk-hash") as guest:
+        guest.wait_for(r"^pci 0000:00:\w\w\.0: no usable virtio registers, modern or legacy$")
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
+        assert guest.wait_exit(10) == 0
+
+
+def test_an_old_disk_behind_bridges_is_read_whole(tmp_path):
+    path, digest = random_disk(tmp_path / "disk", MIB)
+    bridges = ["-device", "pcie-root-port,id=port1,chassis=1,slot=1", "-device", "pcie-pci-bridge,id=conventional,bus=port1"]
+    far = ["-drive", f"if=none,id=far,format=raw,file={path}",
+           "-device", f"virtio-blk-pci,{OLD},drive=far,bus=conventional,addr=3"]
+    with Guest("selftest", cmdline="-- disk-hash", qemu_args=bridges + far) as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
+        assert guest.wait_exit(10) == 0
