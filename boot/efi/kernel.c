@@ -8,7 +8,7 @@
 #define PT_LOAD 1
 #define PT_NOTE 4
 
-#define NOTE_TYPE_ENTRY 1 /* of our name: see boot/handover.c */
+#define NOTE_TYPE_ENTRY 1 /* of our name: see boot/entry64.c */
 
 #define ELF_MAGIC       0x464c457fu /* as the number that the first bytes make */
 #define ELF_64_LITTLE   0x0102u
@@ -31,7 +31,7 @@ struct program_header {
     UINT64 offset, virtual_address, physical_address, file_bytes, memory_bytes, align;
 };
 
-/* As boot/handover.c writes it. */
+/* As boot/entry64.c writes it. */
 struct entry_note {
     UINT32 name_bytes, descriptor_bytes, type;
     UINT64 name;
