@@ -70,7 +70,7 @@ static void write_byte(char byte, unsigned *room)
     --*room;
 }
 
-static void serial_write(const char *bytes, size_t n)
+static size_t serial_write(const char *bytes, size_t n)
 {
     unsigned room = 0;
 
@@ -79,16 +79,15 @@ static void serial_write(const char *bytes, size_t n)
             write_byte('\r', &room);
         write_byte(bytes[i], &room);
     }
+    return n;
 }
-
-static struct event input = EVENT_INIT(input);
 
 /* Off until somebody waits again: a line that is no edge would never let the CPU go. */
 static void on_interrupt(void *argument)
 {
     (void)argument;
     port_write8(UART_INTERRUPTS, 0);
-    event_signal(&input);
+    event_signal(&console_input);
 }
 
 /* Without an interrupt to be had, the line is looked at when the CPU idles. */
@@ -103,10 +102,10 @@ static void start_input(void)
     started = true;
     vector = irq_mode == IRQ_MODE_POLL ? -1 : irq_alloc(on_interrupt, NULL, "ttyS0");
     if (vector < 0 || irq_route(pin.gsi, vector, pin.level_triggered, pin.active_low))
-        event_poll(&input);
+        event_poll(&console_input);
 }
 
-static size_t take_input(char *to, size_t max)
+static size_t serial_read(char *to, size_t max)
 {
     size_t n = 0;
 
@@ -115,16 +114,10 @@ static size_t take_input(char *to, size_t max)
     return n;
 }
 
-static size_t serial_read(char *to, size_t max)
+static void serial_listen(void)
 {
-    size_t n;
-
     start_input();
-    while (!(n = take_input(to, max))) {
-        port_write8(UART_INTERRUPTS, INTERRUPT_RX); /* comes at once for what came meanwhile */
-        event_wait(&input, CLOCK_NEVER);
-    }
-    return n;
+    port_write8(UART_INTERRUPTS, INTERRUPT_RX); /* comes at once for what came meanwhile */
 }
 
 static void serial_flush(void)
@@ -132,7 +125,13 @@ static void serial_flush(void)
     wait_for(STATUS_TX_IDLE);
 }
 
-static const struct console serial_console = { "ttyS0", serial_write, serial_read, serial_flush };
+static struct console serial_console = {
+    .name = "ttyS0",
+    .write = serial_write,
+    .read = serial_read,
+    .listen = serial_listen,
+    .flush = serial_flush,
+};
 
 void serial_start(void)
 {

@@ -5,9 +5,12 @@
 #include "kernel/log.h"
 #include "kernel/power.h"
 
+/* On every console there is: whoever reads one of them waits for it. */
 void exit_record(int status)
 {
     irq_disable();
+    console_flush();
+    console_everywhere();
     log_line(LOG_ERROR, "aerostat: exit %d", status);
     console_flush(); /* a VMM that ends now drops what its UART still holds: "exit 101" became "exit
                         1" */

@@ -6,6 +6,7 @@
 #ifndef KERNEL_LOG_H
 #define KERNEL_LOG_H
 
+#include "kernel/event.h"
 #include "lib/base/types.h"
 
 enum log_level { LOG_ERROR, LOG_INFO, LOG_DEBUG };
@@ -22,9 +23,17 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 
 /*
  * Raw bytes to the console, as an application's stdout writes them. Never
- * fails, never waits for a reader.
+ * fails, never waits for a reader. Any context.
  */
 void console_write(const char *bytes, size_t n);
+
+/*
+ * Before an application's output: waits until the console has taken enough of
+ * what was written for one more piece. Bounded: a console that takes nothing for
+ * some seconds loses its place to the serial line. Thread context.
+ */
+#define CONSOLE_PIECE_BYTES 1024
+void console_wait_for_room(void);
 
 /* Waits, for a bounded time, until all that was written has left the machine. Any context. */
 void console_flush(void);
@@ -35,14 +44,67 @@ void console_flush(void);
  */
 size_t console_read(char *to, size_t max);
 
-/* A console takes bytes; the newest registered one is used. */
+/*
+ * A console. There is a line, which takes every byte at once and in any context
+ * (the serial one), and there may be a screen, which is preferred while its reader
+ * is there. The log remembers the newest 16 KiB of output, so that a screen shows
+ * what was before it, and so that the line can show what a screen in trouble has
+ * not. Both are read.
+ */
 struct console {
     const char *name;
-    void (*write)(const char *bytes, size_t n); /* any context */
-    size_t (*read)(char *to, size_t max);       /* as console_read(); NULL: output only */
-    void (*flush)(void);                        /* as console_flush(); NULL: nothing is held back */
+
+    /* Takes bytes, returns how many; a line takes all. Interrupts are off. */
+    size_t (*write)(const char *bytes, size_t n);
+
+    /* A screen: how many of those may not have reached the host yet. Interrupts are off. */
+    size_t (*pending)(void);
+
+    /* A screen, NULL where it has none: puts bytes out without its queues, for a panic. */
+    void (*emergency)(const char *bytes, size_t n);
+
+    /* What has come, at most max bytes; 0: nothing. NULL: output only. Thread context. */
+    size_t (*read)(char *to, size_t max);
+
+    /* console_input is to be signalled when there is something to read; NULL: it is anyway. */
+    void (*listen)(void);
+
+    /* A line: waits for a bounded time until it is empty; NULL: nothing is held back. */
+    void (*flush)(void);
+
+    /* The log's own. */
+    uint64_t position; /* so much of all output it has taken or let pass */
+    bool mid_line;     /* the last byte it took was no line feed */
 };
 
-void console_register(const struct console *console);
+extern struct event console_input;
+
+/* The line, once. */
+void console_register(struct console *line);
+
+/* The console moves to this screen, which is shown all that it has not seen. Thread context. */
+void console_move(struct console *screen);
+
+/*
+ * The screen is no more: the console goes back to the line, which is shown what
+ * has not reached the screen's reader. Nothing where it is elsewhere already.
+ */
+void console_leave(struct console *screen);
+
+/* The screen may have taken something, or can take more. Interrupts on or off. */
+void console_resume(struct console *screen);
+
+/* true: output waits for the screen to take it. */
+bool console_is_behind(const struct console *screen);
+
+/* From here on the line is shown everything too: for the last record. */
+void console_everywhere(void);
+
+/*
+ * A panic: everything goes to the line, and to the screen in the least risky way:
+ * its emergency output, else its queue, unless that is what panicked. Again: to the
+ * line alone. Interrupts are off.
+ */
+void console_panic(void);
 
 #endif

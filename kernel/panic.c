@@ -96,6 +96,7 @@ static void begin(void)
     irq_disable();
     if (++panics > 2)
         cpu_reset();
+    console_panic();
     if (panics == 2)
         kernel_exit(EXIT_PANIC);
 }

@@ -7,6 +7,19 @@
 
 #include "kernel/log.h"
 
+/* Who writes faster than the console is read waits, between two pieces. */
+static void write_all(const char *bytes, size_t n)
+{
+    while (n) {
+        size_t piece = MIN(n, CONSOLE_PIECE_BYTES);
+
+        console_wait_for_room();
+        console_write(bytes, piece);
+        bytes += piece;
+        n -= piece;
+    }
+}
+
 static long read_console(uintptr_t object, void *to, size_t bytes)
 {
     char *text = to;
@@ -17,14 +30,14 @@ static long read_console(uintptr_t object, void *to, size_t bytes)
         if (text[i] == '\r')
             text[i] = '\n';
     }
-    console_write(text, n);
+    write_all(text, n);
     return (long)n;
 }
 
 static long write_console(uintptr_t object, const void *from, size_t bytes)
 {
     (void)object;
-    console_write(from, bytes);
+    write_all(from, bytes);
     return (long)bytes;
 }
 

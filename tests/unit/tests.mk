@@ -173,3 +173,7 @@ efi_SRCS := boot/efi/cmdline.c boot/efi/kernel.c boot/efi/leave.c
 efi_CFLAGS := -fshort-wchar -DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 \
               -DKERNEL_FILE='"$(BUILD)/efi/aerostat/kernel"'
 $(BUILD)/tests/efi: | $(BUILD)/aerostat.efi
+
+# Includes kernel/log.c, to start each test from nothing.
+UNIT_TESTS += log
+log_SRCS := lib/base/format.c $(addprefix tests/host/,clock.c event.c irq.c)
