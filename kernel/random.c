@@ -43,6 +43,11 @@ static uint64_t total_bits;  /* that count, in the key */
 static uint64_t moments; /* written in any context */
 
 static struct random_source sources[MAX_SOURCES];
+static struct list suppliers = LIST_INIT(suppliers);
+
+static const void *generation; /* NULL: the hypervisor keeps none; else it changes that memory */
+static uint8_t generation_seen[RANDOM_GENERATION_BYTES];
+static int generation_changes;
 
 static void count_source(const char *name, unsigned entropy_bits)
 {
@@ -139,6 +144,35 @@ static void time_exits(void)
     count_source("jitter", 0);
 }
 
+/* ---- sources that answer later */
+
+void random_join(struct random_supplier *supplier)
+{
+    list_append(&suppliers, &supplier->link);
+    supplier->ask(supplier);
+}
+
+void random_part(struct random_supplier *supplier)
+{
+    list_remove(&supplier->link);
+}
+
+/* A supplier may part when it is called. */
+static void call_suppliers(bool asks)
+{
+    struct list *link = suppliers.next;
+
+    while (link != &suppliers) {
+        struct random_supplier *supplier = CONTAINER_OF(link, struct random_supplier, link);
+
+        link = link->next;
+        if (asks)
+            supplier->ask(supplier);
+        else if (supplier->awaited)
+            supplier->look(supplier);
+    }
+}
+
 static void gather(void)
 {
     uint64_t now[2] = { tsc_read(), clock_realtime_ns() };
@@ -146,11 +180,52 @@ static void gather(void)
     absorb(now, sizeof(now));
     if (!ask_cpu())
         time_exits();
+    call_suppliers(true);
     given_bytes = 0;
+}
+
+/* ---- the VM's generation */
+
+void random_watch_generation(const void *id)
+{
+    generation = id;
+    memcpy(generation_seen, id, sizeof(generation_seen));
+    absorb(generation_seen, sizeof(generation_seen));
+}
+
+int random_generation_changes(void)
+{
+    return generation ? generation_changes : -1;
+}
+
+/* No compiler may think that memory which nobody here writes stays as it is. */
+static bool generation_is_new(void)
+{
+    if (!generation)
+        return false;
+    __asm__ volatile("" : : : "memory");
+    return memcmp(generation, generation_seen, sizeof(generation_seen)) != 0;
+}
+
+/*
+ * Another VM may go on from the same state: it has this key, and what lies spare. The
+ * new id alone makes the keys differ, the CPU's numbers and the time make ours secret.
+ */
+static void leave_old_generation(void)
+{
+    memcpy(generation_seen, generation, sizeof(generation_seen));
+    generation_changes++;
+    absorb(generation_seen, sizeof(generation_seen));
+    gather();
+    make_key();
+    log_info("random: the VM generation has changed, new key");
 }
 
 static void ensure_key(void)
 {
+    call_suppliers(false);
+    if (generation_is_new())
+        leave_old_generation();
     if (has_key && given_bytes < RESEED_AFTER_BYTES)
         return;
     gather();

@@ -73,6 +73,8 @@ static void tell_random(struct report *report)
     for (unsigned i = 0; (source = random_source(i)) != NULL; i++)
         report_word(report, source->name);
     report_close_words(report);
+    if (random_generation_changes() >= 0)
+        report_number(report, "generation_changes", (uint64_t)random_generation_changes());
 }
 
 REPORTER(random_reporter) = { "random", 35, tell_random };

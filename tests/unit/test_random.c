@@ -74,6 +74,9 @@ static int start_from_nothing(void **state)
     n_spare = 0;
     waiting_bits = 0;
     total_bits = given_bytes = moments = 0;
+    list_init(&suppliers);
+    generation = NULL;
+    generation_changes = 0;
     cpu_name = "RDSEED";
     cpu_gives = counting;
     cpu_asked = 0;
@@ -320,6 +323,84 @@ static void fresh_entropy_is_asked_for_after_64_kib(void **state)
     assert_int_equal(cpu_asked, 2 * CPU_WORDS);
 }
 
+/* ---- sources that answer later */
+
+static unsigned asked, looked;
+
+static void note_ask(struct random_supplier *supplier)
+{
+    asked++;
+    supplier->awaited = true;
+}
+
+static void answer_at_the_third_look(struct random_supplier *supplier)
+{
+    if (++looked == 3) {
+        supplier->awaited = false;
+        random_add("0123456789abcdef0123456789abcdef", 32, 256, "virtio-rng");
+    }
+}
+
+static void a_supplier_is_asked_at_once_and_looked_at_until_it_answers(void **state)
+{
+    struct random_supplier supplier = { .ask = note_ask, .look = answer_at_the_third_look };
+    static uint8_t bytes[RESEED_AFTER_BYTES];
+    uint8_t before[CHACHA20_KEY_BYTES];
+
+    (void)state;
+    asked = looked = 0;
+    random_join(&supplier);
+    assert_int_equal(asked, 1);
+    assert_int_equal(looked, 0);
+    random_bytes(bytes, 1); /* and gathers, for the first key */
+    assert_int_equal(asked, 2);
+    random_bytes(bytes, 1);
+    memcpy(before, key, sizeof(key));
+    random_bytes(bytes, 1);
+    assert_int_equal(looked, 3);
+    assert_memory_not_equal(before, key, sizeof(key)); /* it is worth a key, at once */
+    random_bytes(bytes, 1);
+    assert_int_equal(looked, 3);
+    random_bytes(bytes, sizeof(bytes));
+    random_bytes(bytes, 1);
+    assert_int_equal(asked, 3);
+    random_part(&supplier);
+    random_bytes(bytes, sizeof(bytes));
+    random_bytes(bytes, 1);
+    assert_int_equal(asked, 3);
+}
+
+/* ---- the VM's generation */
+
+static void a_new_generation_has_a_new_key_at_once(void **state)
+{
+    static uint8_t id[RANDOM_GENERATION_BYTES];
+    uint8_t before[CHACHA20_KEY_BYTES], given[8], spare_before[SPARE_BYTES];
+    unsigned asked_before;
+
+    (void)state;
+    assert_int_equal(random_generation_changes(), -1);
+    random_watch_generation(id);
+    random_bytes(given, 1);
+    assert_int_equal(random_generation_changes(), 0);
+    memcpy(before, key, sizeof(key));
+    memcpy(spare_before, spare, sizeof(spare));
+    asked_before = cpu_asked;
+    random_bytes(given, 1); /* the same generation goes on with what it has */
+    assert_memory_equal(before, key, sizeof(key));
+    assert_int_equal(cpu_asked, asked_before);
+    for (unsigned i = 0; i < sizeof(id); i++) { /* any byte of it counts */
+        memcpy(before, key, sizeof(key));
+        id[i]++;
+        random_bytes(given, 1);
+        assert_int_equal(random_generation_changes(), i + 1);
+        assert_memory_not_equal(before, key, sizeof(key));
+        assert_memory_not_equal(spare_before, spare, SPARE_BYTES - 1);
+    }
+    assert_true(cpu_asked > asked_before);
+    assert_non_null(strstr(host_log_text(), "generation has changed"));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, start_from_nothing)
 
 int main(void)
@@ -339,6 +420,8 @@ int main(void)
         TEST(small_portions_wait_until_they_are_worth_a_key),
         TEST(more_sources_than_are_listed_are_still_mixed_in),
         TEST(fresh_entropy_is_asked_for_after_64_kib),
+        TEST(a_supplier_is_asked_at_once_and_looked_at_until_it_answers),
+        TEST(a_new_generation_has_a_new_key_at_once),
         TEST(a_cpu_that_repeats_itself_is_not_believed), /* for good, so it comes last */
     };
 

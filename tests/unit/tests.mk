@@ -177,3 +177,8 @@ $(BUILD)/tests/efi: | $(BUILD)/aerostat.efi
 # Includes kernel/log.c, to start each test from nothing.
 UNIT_TESTS += log
 log_SRCS := lib/base/format.c $(addprefix tests/host/,clock.c event.c irq.c)
+
+UNIT_TESTS += virtio_rng
+virtio_rng_SRCS := drivers/virtio/rng.c drivers/virtio/device.c drivers/virtio/virtq.c lib/base/format.c \
+                   $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c \
+                   log.c panic.c)
