@@ -31,7 +31,8 @@ KERNEL_SRCS := kernel/alloc.c kernel/clock.c kernel/cmdline.c kernel/dma.c kerne
                kernel/symbol.c kernel/system.c kernel/thread.c kernel/timer.c kernel/vmem.c
 
 DRIVER_SRCS := drivers/serial.c \
-               drivers/acpi/aml.c drivers/acpi/dmar.c drivers/acpi/fadt.c drivers/acpi/madt.c drivers/acpi/pci_window.c \
+               drivers/acpi/aml.c drivers/acpi/dmar.c drivers/acpi/fadt.c drivers/acpi/generation.c drivers/acpi/madt.c \
+               drivers/acpi/pci_window.c \
                drivers/acpi/power.c drivers/acpi/tables.c \
                drivers/clock/hpet.c drivers/clock/pit.c drivers/clock/pm_timer.c drivers/clock/rtc.c drivers/pvpanic.c \
                drivers/smbios.c \

@@ -30,6 +30,7 @@ int run_clock(int argc, char **argv);
 int run_monotonic(int argc, char **argv);
 int run_sleep(int argc, char **argv);
 
+int run_random(int argc, char **argv);
 int run_disk_list(int argc, char **argv);
 int run_disk_hash(int argc, char **argv);
 int run_disk_pattern(int argc, char **argv);

@@ -34,6 +34,7 @@ static const struct test_case cases[] = {
     { "clock", "[N [INTERVAL_MS]]", run_clock },
     { "monotonic", "[MS]", run_monotonic },
     { "sleep", "[MS]", run_sleep },
+    { "random", "[PAUSE_MS]", run_random },
     { "disk-list", "", run_disk_list },
     { "disk-hash", "[DISK]", run_disk_hash },
     { "disk-pattern", "[DISK [SEED]]", run_disk_pattern },

@@ -44,6 +44,9 @@ struct acpi_header {
  */
 const struct acpi_header *acpi_table(const char *signature);
 
+/* The index-th good one of them, from 0: there may be several secondary tables ("SSDT"). */
+const struct acpi_header *acpi_table_at(const char *signature, unsigned index);
+
 /* An interrupt pin with its electrical conventions, ready for irq_route(). */
 struct acpi_irq {
     uint32_t gsi;

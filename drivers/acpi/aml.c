@@ -18,6 +18,7 @@
 #define AML_EXT_REGION   0x80
 #define AML_EXT_DEVICE   0x82
 #define AML_LOCAL0       0x60
+#define AML_ADD          0x72
 #define AML_AND          0x7b
 #define AML_NOTIFY       0x86
 #define AML_RETURN       0xa4
@@ -281,6 +282,51 @@ static bool memory_region(struct aml body, phys_addr_t *address)
 bool aml_event_device(struct aml body, struct aml_event_device *found)
 {
     return memory_region(body, &found->events) && power_button_mask(body, &found->power_button);
+}
+
+/* Name(ADDR, Package(2){low, high}). */
+static bool constant_address(struct aml body, phys_addr_t *address)
+{
+    static const char start[] = { AML_NAME, 'A', 'D', 'D', 'R', AML_PACKAGE };
+    uint64_t low, high;
+
+    if (!aml_find(&body, start, sizeof(start)))
+        return false;
+    body = skip(body, sizeof(start));
+    if (!enter_package(&body))
+        return false;
+    body = skip(body, 1); /* the number of elements */
+    if (!read_constant(&body, &low) || !read_constant(&body, &high) || low > UINT32_MAX ||
+        high > UINT32_MAX)
+        return false;
+    *address = high << 32 | low;
+    return true;
+}
+
+/* Name(VGIA, base) somewhere, and Add(VGIA, constant, ...) in the device. */
+static bool added_address(struct aml aml, struct aml body, phys_addr_t *address)
+{
+    static const char name[] = { AML_NAME, 'V', 'G', 'I', 'A' };
+    static const char add[] = { AML_ADD, 'V', 'G', 'I', 'A' };
+    uint64_t base, offset;
+
+    if (!aml_find(&aml, name, sizeof(name)) || !aml_find(&body, add, sizeof(add)))
+        return false;
+    aml = skip(aml, sizeof(name));
+    body = skip(body, sizeof(add));
+    if (!read_constant(&aml, &base) || !read_constant(&body, &offset) || !base ||
+        base > UINT32_MAX || offset > UINT32_MAX)
+        return false;
+    *address = base + offset;
+    return true;
+}
+
+bool aml_generation_id(struct aml aml, phys_addr_t *address)
+{
+    struct aml body = aml;
+
+    return aml_find(&body, "VM_Gen_Counter", sizeof("VM_Gen_Counter")) &&
+           (constant_address(body, address) || added_address(aml, body, address));
 }
 
 bool aml_ecam_base(struct aml aml, phys_addr_t *base)

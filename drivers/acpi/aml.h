@@ -45,6 +45,13 @@ struct aml_event_device {
 
 bool aml_event_device(struct aml body, struct aml_event_device *found);
 
+/*
+ * Where the VM generation id lies, by the device whose _CID is "VM_Gen_Counter": its
+ * Name(ADDR, Package{low, high}), or, as QEMU has it, a method ADDR that adds a
+ * constant to Name(VGIA, base).
+ */
+bool aml_generation_id(struct aml aml, phys_addr_t *address);
+
 /* The host bridge's _CBA, where it returns a constant. */
 bool aml_ecam_base(struct aml aml, phys_addr_t *base);
 

@@ -227,6 +227,11 @@ static void read_tables(void)
 
 const struct acpi_header *acpi_table(const char *signature)
 {
+    return acpi_table_at(signature, 0);
+}
+
+const struct acpi_header *acpi_table_at(const char *signature, unsigned index)
+{
     if (!root_read)
         read_tables();
     for (unsigned i = 0; i < n_tables; i++) {
@@ -236,7 +241,7 @@ const struct acpi_header *acpi_table(const char *signature)
             continue;
         if (table->state == UNREAD)
             table->state = verify_table(table->header, signature) ? GOOD : BAD;
-        if (table->state == GOOD)
+        if (table->state == GOOD && index-- == 0)
             return table->header;
     }
     return NULL;

@@ -450,6 +450,23 @@ static void a_table_with_a_wrong_checksum_is_named_once_and_ignored(void **state
     assert_string_equal(host_log_text(), "");
 }
 
+static void of_several_tables_of_a_kind_the_good_ones_are_numbered(void **state)
+{
+    const uint64_t entries[] = { 0x4000, 0x5000, 0x6000 };
+    uint8_t *tables[3];
+
+    (void)state;
+    place_root(entries, ARRAY_SIZE(entries));
+    for (unsigned i = 0; i < ARRAY_SIZE(entries); i++)
+        tables[i] = place_table(entries[i], "SSDT", &i, sizeof(i));
+    tables[1][9]++;
+    assert_ptr_equal(acpi_table("SSDT"), tables[0]);
+    assert_ptr_equal(acpi_table_at("SSDT", 0), tables[0]);
+    assert_ptr_equal(acpi_table_at("SSDT", 1), tables[2]);
+    assert_null(acpi_table_at("SSDT", 2));
+    assert_null(acpi_table_at("SSDT", UINT32_MAX));
+}
+
 static void absurd_table_lengths_are_refused(void **state)
 {
     static const uint32_t lengths[] = { 0, 1, 35, 4 * 1024 * 1024, UINT32_MAX };
@@ -679,6 +696,7 @@ int main(void)
         TEST(root_entries_that_lead_nowhere_are_passed_over),
         TEST(more_tables_than_are_kept_do_no_harm),
         TEST(a_table_with_a_wrong_checksum_is_named_once_and_ignored),
+        TEST(of_several_tables_of_a_kind_the_good_ones_are_numbered),
         TEST(absurd_table_lengths_are_refused),
         TEST(a_table_that_ends_beyond_memory_is_refused),
         TEST(a_table_of_nothing_but_its_header_has_no_content),
