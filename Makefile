@@ -26,7 +26,7 @@ BASE_SRCS := lib/base/blake2s.c lib/base/chacha20.c lib/base/format.c lib/base/p
 ARCH_SRCS := arch/x86_64/apic.c arch/x86_64/cpu_random.c arch/x86_64/hypervisor.c arch/x86_64/ioapic.c arch/x86_64/kvm.c \
              arch/x86_64/paging.c arch/x86_64/tls.c arch/x86_64/trap.c arch/x86_64/tsc.c
 
-KERNEL_SRCS := kernel/alloc.c kernel/clock.c kernel/cmdline.c kernel/dma.c kernel/exit.c kernel/init.c \
+KERNEL_SRCS := kernel/alloc.c kernel/chardev.c kernel/clock.c kernel/cmdline.c kernel/dma.c kernel/exit.c kernel/init.c \
                kernel/irq.c kernel/log.c kernel/page.c kernel/panic.c kernel/power.c kernel/random.c kernel/report.c \
                kernel/symbol.c kernel/system.c kernel/thread.c kernel/timer.c kernel/vmem.c
 
@@ -38,8 +38,9 @@ DRIVER_SRCS := drivers/serial.c \
                drivers/smbios.c \
                drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c \
                drivers/pci/place.c drivers/pci/ports.c drivers/pci/report.c drivers/pci/start.c \
-               drivers/virtio/balloon.c drivers/virtio/device.c drivers/virtio/names.c drivers/virtio/pci.c \
-               drivers/virtio/pci_legacy.c drivers/virtio/report.c drivers/virtio/rng.c drivers/virtio/virtq.c
+               drivers/virtio/balloon.c drivers/virtio/console.c drivers/virtio/device.c drivers/virtio/names.c \
+               drivers/virtio/pci.c drivers/virtio/pci_legacy.c drivers/virtio/report.c drivers/virtio/rng.c \
+               drivers/virtio/virtq.c
 
 BOOT_SRCS := boot/entry64.c boot/handover.c boot/linux.c boot/multiboot2.c boot/pvh.c
 ASM_SRCS  := boot/start.asm boot/entry64.asm boot/linux.asm boot/multiboot2.asm boot/pvh.asm arch/x86_64/entry.asm

@@ -31,6 +31,13 @@ int run_monotonic(int argc, char **argv);
 int run_sleep(int argc, char **argv);
 
 int run_random(int argc, char **argv);
+int run_chatter(int argc, char **argv);
+
+int run_port_list(int argc, char **argv);
+int run_port_echo(int argc, char **argv);
+int run_port_source(int argc, char **argv);
+int run_port_late(int argc, char **argv);
+
 int run_disk_list(int argc, char **argv);
 int run_disk_hash(int argc, char **argv);
 int run_disk_pattern(int argc, char **argv);

@@ -35,6 +35,11 @@ static const struct test_case cases[] = {
     { "monotonic", "[MS]", run_monotonic },
     { "sleep", "[MS]", run_sleep },
     { "random", "[PAUSE_MS]", run_random },
+    { "port-list", "", run_port_list },
+    { "port-echo", "NAME...", run_port_echo },
+    { "port-source", "NAME BYTES", run_port_source },
+    { "port-late", "NAME MS", run_port_late },
+    { "chatter", "LINES", run_chatter },
     { "disk-list", "", run_disk_list },
     { "disk-hash", "[DISK]", run_disk_hash },
     { "disk-pattern", "[DISK [SEED]]", run_disk_pattern },
@@ -88,6 +93,16 @@ int run_echo(int argc, char **argv)
     (void)argv;
     while (fgets(line, sizeof(line), stdin) && strcmp(line, "end\n"))
         printf("echo: %s", line);
+    return 0;
+}
+
+/* Lines whose numbers tell whether one is missing. */
+int run_chatter(int argc, char **argv)
+{
+    unsigned long lines = number(argc, argv, 1, 1000);
+
+    for (unsigned long i = 0; i < lines; i++)
+        printf("chatter %07lu %s\n", i, "abcdefghijklmnopqrstuvwxyz");
     return 0;
 }
 

@@ -100,6 +100,7 @@ def test_two_of_each_work_beside_each_other(machine, irq, tmp_path):
         facts = status(guest)
         drivers = by_driver(facts)
         assert (drivers["virtio-blk"], drivers["virtio-net"], drivers["virtio-balloon"]) == (2, 2, 1)
+        assert (drivers["virtio-rng"], drivers["virtio-console"]) == (2, 2)
         assert len(facts["virtio"]["device"]) == 9
         assert [facts["disks"][name]["bytes"] for name in ("vda", "vdb")] == [MIB, 2 * MIB]
         assert [interface["name"] for interface in facts["network"]["interface"]] == ["eth0", "eth1"]

@@ -37,3 +37,21 @@ void page_get_stats(struct page_stats *stats)
                                   .free = host_pages_total - host_pages_taken,
                                   .largest_free = PAGE_BYTES(PAGE_ORDER_2M) };
 }
+
+phys_addr_t page_alloc_run(uint64_t pages)
+{
+    void *block =
+        host_alloc_allowed() ? aligned_alloc(PAGE_SIZE, (size_t)(pages * PAGE_SIZE)) : NULL;
+
+    if (!block)
+        return 0;
+    host_pages_taken += pages;
+    memset(block, 0xa5, (size_t)(pages * PAGE_SIZE));
+    return (phys_addr_t)(uintptr_t)block;
+}
+
+void page_free_run(phys_addr_t start, uint64_t pages)
+{
+    host_pages_taken -= pages;
+    free((void *)(uintptr_t)start);
+}

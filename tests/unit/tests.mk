@@ -186,3 +186,8 @@ virtio_rng_SRCS := drivers/virtio/rng.c drivers/virtio/device.c drivers/virtio/v
 # Includes drivers/acpi/generation.c, to ask it what a test wants.
 UNIT_TESTS += generation
 generation_SRCS := drivers/acpi/aml.c tests/host/log.c
+
+UNIT_TESTS += virtio_console
+virtio_console_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c drivers/virtio/device.c drivers/virtio/virtq.c \
+                       lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c \
+                       alloc.c clock.c cmdline.c page.c panic.c)
