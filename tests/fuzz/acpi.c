@@ -118,6 +118,7 @@ static void ask_the_dsdt(void)
 
     aml_sleep_type_s5(aml, &type);
     aml_ecam_base(aml, &base);
+    aml_generation_id(aml, &base);
     while (aml_next_device(&aml, "ACPI0013", &body))
         aml_event_device(body, &event);
     expect(acpi_find_devices("LNRO0005", found, 4) <= 4, "no more devices than there is room for");

@@ -26,6 +26,11 @@ FUZZ_TARGETS += net_stack
 net_stack_FUZZ_SRCS := $(filter-out lib/net/heap.c tests/host/random.c,$(netif_SRCS))
 net_stack_FUZZ_CFLAGS := $(LWIP_FLAGS) -DTCPIP_THREAD_TEST
 
+FUZZ_TARGETS += console
+console_FUZZ_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c drivers/virtio/device.c drivers/virtio/virtq.c \
+                     lib/base/format.c tests/fuzz/memory.c $(addprefix tests/host/,clock.c cmdline.c event.c fake_device.c \
+                     fake_transport.c irq.c page.c panic.c)
+
 FUZZ_TARGETS += acpi
 acpi_FUZZ_SRCS := $(acpi_SRCS)
 
