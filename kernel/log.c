@@ -46,6 +46,17 @@ static bool panicking;
 static bool in_screen; /* its code is running: not to be trusted if that panics */
 static struct event room = EVENT_INIT(room);
 
+/* Lines stay whole: an interrupt's line comes after the one that it interrupts. */
+static bool lock(void)
+{
+    return irq_save();
+}
+
+static void unlock(bool were_on)
+{
+    irq_restore(were_on);
+}
+
 /* ---- from the history to a console */
 
 static uint64_t oldest(void)
@@ -151,7 +162,7 @@ static void remember(const char *bytes, size_t n)
 
 void console_write(const char *bytes, size_t n)
 {
-    bool were_on = irq_save(); /* lines stay whole: an interrupt's line comes after this one */
+    bool were_on = lock();
 
     if (n)
         mid_line = bytes[n - 1] != '\n';
@@ -165,7 +176,7 @@ void console_write(const char *bytes, size_t n)
         bytes += piece;
         n -= piece;
     }
-    irq_restore(were_on);
+    unlock(were_on);
 }
 
 /* ---- which console it is */
@@ -178,7 +189,7 @@ void console_register(struct console *new_line)
 
 void console_move(struct console *new_screen)
 {
-    bool were_on = irq_save();
+    bool were_on = lock();
 
     screen = new_screen;
     stalled = NULL;
@@ -188,7 +199,7 @@ void console_move(struct console *new_screen)
         screen->position = oldest();
     }
     show_screen();
-    irq_restore(were_on);
+    unlock(were_on);
 }
 
 /* The line goes on where the screen's reader has seen the last of it. */
@@ -207,19 +218,19 @@ static void leave_screen(void)
 
 void console_leave(struct console *old_screen)
 {
-    bool were_on = irq_save();
+    bool were_on = lock();
 
     if (stalled == old_screen)
         stalled = NULL;
     if (screen == old_screen)
         leave_screen();
     event_signal(&room);
-    irq_restore(were_on);
+    unlock(were_on);
 }
 
 void console_resume(struct console *console)
 {
-    bool were_on = irq_save();
+    bool were_on = lock();
     bool moves = stalled == console && !console->pending();
 
     if (screen == console && !in_screen) {
@@ -230,16 +241,21 @@ void console_resume(struct console *console)
         if (!list_empty(&room.waiters))
             event_signal(&room);
     }
-    irq_restore(were_on);
+    unlock(were_on);
     if (moves) {
         log_info("console: %s takes output again", console->name);
         console_move(console);
     }
 }
 
-bool console_is_behind(const struct console *console)
+bool console_arm(struct console *console)
 {
-    return stalled == console || (screen == console && console->position < written);
+    bool were_on = lock(), has_room = false;
+
+    if (stalled == console || (screen == console && console->position < written))
+        has_room = console->arm();
+    unlock(were_on);
+    return has_room;
 }
 
 void console_wait_for_room(void)
@@ -262,14 +278,14 @@ void console_wait_for_room(void)
 
 void console_everywhere(void)
 {
-    bool were_on = irq_save();
+    bool were_on = lock();
 
     if (line && screen && !everywhere) {
         line->position = written;
         end_line();
     }
     everywhere = true;
-    irq_restore(were_on);
+    unlock(were_on);
 }
 
 /* Looks at the screen until it has let everything out. Not by the clock: a panic may have come amid
@@ -294,7 +310,7 @@ static bool drain_screen(void)
 
 void console_flush(void)
 {
-    bool were_on = irq_save();
+    bool were_on = lock();
 
     if (screen && !in_screen && !(panicking && screen->emergency) && !drain_screen()) {
         everywhere = false; /* the line has to have all that did not get out */
@@ -302,7 +318,7 @@ void console_flush(void)
     }
     if (line && line->flush)
         line->flush();
-    irq_restore(were_on);
+    unlock(were_on);
 }
 
 /* What panicked in the screen's own code, or panics again, does not call that code any more. */

@@ -60,6 +60,9 @@ struct console {
     /* A screen: how many of those may not have reached the host yet. Interrupts are off. */
     size_t (*pending)(void);
 
+    /* A screen: asks to be resumed when it has room; true: it has already. Interrupts are off. */
+    bool (*arm)(void);
+
     /* A screen, NULL where it has none: puts bytes out without its queues, for a panic. */
     void (*emergency)(const char *bytes, size_t n);
 
@@ -94,8 +97,8 @@ void console_leave(struct console *screen);
 /* The screen may have taken something, or can take more. Interrupts on or off. */
 void console_resume(struct console *screen);
 
-/* true: output waits for the screen to take it. */
-bool console_is_behind(const struct console *screen);
+/* Where output waits for the screen: has it arm(). true: it has room already, or may have. */
+bool console_arm(struct console *screen);
 
 /* From here on the line is shown everything too: for the last record. */
 void console_everywhere(void);

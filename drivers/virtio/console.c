@@ -15,7 +15,7 @@
  * reader of the kernel's console may not have seen is on the serial line, too.
  *
  * Concurrency: kernel threads. The out queue of the kernel's console is used in any
- * context: only under kernel/log.c, and with interrupts off.
+ * context, but only through kernel/log.c, one at a time.
  */
 #include "drivers/virtio/spec/console.h"
 #include "drivers/virtio/device.h"
@@ -24,7 +24,6 @@
 #include "kernel/chardev.h"
 #include "kernel/clock.h"
 #include "kernel/dma.h"
-#include "kernel/irq.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
 #include "kernel/patience.h"
@@ -243,6 +242,8 @@ static size_t screen_write(const char *bytes, size_t n)
 
     reap(screen_port);
     taken = write_slots(screen_port, bytes, n);
+    if (taken == n)
+        screen_port->wants_room = false;
     screen_port->channel->chardev.written_bytes += taken;
     return taken;
 }
@@ -269,6 +270,11 @@ static size_t screen_read(char *to, size_t max)
 
     screen_port->channel->chardev.read_bytes += n;
     return n;
+}
+
+static bool screen_arm(void)
+{
+    return virtq_arm(&screen_port->out.ring, 1);
 }
 
 /* §5.3.5: at any time, whatever has become of the queues. */
@@ -298,6 +304,7 @@ static void become_screen(struct port *port)
     port->screen.name = port->screen_name;
     port->screen.write = screen_write;
     port->screen.pending = screen_pending;
+    port->screen.arm = screen_arm;
     port->screen.read = screen_read;
     port->screen.emergency =
         virtio_has(device, VIRTIO_CONSOLE_F_EMERG_WRITE) ? screen_emergency : NULL;
@@ -856,7 +863,6 @@ static void take_room(struct port *port)
 {
     if (port == screen_port) {
         console_resume(&port->screen);
-        port->wants_room = console_is_behind(&port->screen);
         return;
     }
     reap(port);
@@ -899,12 +905,9 @@ static const char *look(struct unit *unit)
 /* true: it is safe to sleep, as far as this port's room goes. */
 static bool arm_for_room(struct port *port)
 {
-    bool were_on = irq_save(), busy = false;
-
-    if (port->wants_room)
-        busy = virtq_arm(&port->out.ring, 1);
-    irq_restore(were_on);
-    return !busy;
+    if (port == screen_port)
+        return !console_arm(&port->screen);
+    return !port->wants_room || !virtq_arm(&port->out.ring, 1);
 }
 
 static bool arm(struct unit *unit)
