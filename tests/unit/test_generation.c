@@ -37,10 +37,21 @@ const struct acpi_header *acpi_table_at(const char *signature, unsigned index)
     return index ? NULL : (const struct acpi_header *)secondary;
 }
 
+static struct acpi_header fadt;
+
+const struct acpi_header *acpi_table(const char *signature)
+{
+    assert_string_equal(signature, "FACP");
+    return fadt.oem_id[0] ? &fadt : NULL;
+}
+
+static bool dsdt_looked_at;
+
 struct aml acpi_dsdt(void)
 {
     const struct acpi_header *table = (const struct acpi_header *)dsdt;
 
+    dsdt_looked_at = true;
     return dsdt ? aml_in(table) : (struct aml){ NULL, 0 };
 }
 
@@ -65,6 +76,8 @@ static int start_from_nothing(void **state)
     after_another = false;
     mapped_at = 0;
     watched = NULL;
+    dsdt_looked_at = false;
+    memset(&fadt, 0, sizeof(fadt));
     host_log_clear();
     return 0;
 }
@@ -79,12 +92,13 @@ static uint8_t *table_of(const void *from, size_t bytes)
     return table;
 }
 
+/* A DSDT, on a machine of this maker. */
 static uint8_t *table_with(const char *oem, const void *aml, size_t bytes)
 {
     uint8_t *table = calloc(1, HEADER_BYTES + bytes);
 
     memcpy(table + HEADER_BYTES, aml, bytes);
-    memcpy(((struct acpi_header *)table)->oem_id, oem, 6);
+    memcpy(fadt.oem_id, oem, sizeof(fadt.oem_id));
     ((struct acpi_header *)table)->length = (le32)(HEADER_BYTES + bytes);
     return table;
 }
@@ -125,6 +139,7 @@ static void the_dsdt_of_qemu_is_not_searched(void **state)
     dsdt = table_with("BOCHS ", constant, sizeof(constant) - 1);
     start();
     assert_null(watched);
+    assert_false(dsdt_looked_at);
 }
 
 static void a_machine_without_one_has_nothing_to_say(void **state)
