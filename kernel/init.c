@@ -56,8 +56,6 @@ static void take_cmdline(const struct boot_info *boot)
     choice = cmdline_choice("irq", irq_modes, ARRAY_SIZE(irq_modes));
     if (choice == -EINVAL)
         start_failed("no such interrupt mode");
-    if (choice == IRQ_MODE_INTX)
-        start_failed("irq=intx is not supported");
     if (choice >= 0)
         irq_mode = (enum irq_mode)choice;
 }
@@ -120,6 +118,8 @@ static void start_interrupts(const struct boot_info *boot)
     if (acpi_madt(&madt) == 0)
         for (unsigned i = 0; i < madt.n_ioapics; i++)
             ioapic_add(madt.ioapics[i].address, madt.ioapics[i].gsi_base);
+    else
+        ioapic_add(IOAPIC_DEFAULT_ADDRESS, 0);
     system_set_facts(boot, MAX(madt.n_cpus, 1u));
     if (timer_start_hardware())
         start_failed("no vector for the timer");

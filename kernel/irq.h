@@ -29,7 +29,8 @@ struct irq_line {
     bool level_triggered, active_low;
 };
 
-/* Routes a global system interrupt to the vector. -ENODEV: no I/O APIC has that pin. */
+/* Routes a global system interrupt to the vector. -ENODEV: no I/O APIC has that pin;
+ * -EBUSY: it leads to another. */
 int irq_route(uint32_t gsi, int vector, bool level_triggered, bool active_low);
 void irq_unroute(uint32_t gsi);
 

@@ -23,11 +23,13 @@ void system_set_facts(const struct boot_info *boot, unsigned cpus)
 
 static void tell_system(struct report *report)
 {
+    static const char *const modes[] = { "MSI-X", "INTx", "polled" };
+
     report_text(report, "version", "%s", AEROSTAT_VERSION);
     report_text(report, "image", "%s", image_name);
     report_text(report, "hypervisor", "%s", hypervisor_name());
     report_text(report, "started_by", "%s", started_by->path);
-    report_text(report, "interrupts", "%s", irq_mode == IRQ_MODE_POLL ? "polled" : "MSI-X");
+    report_text(report, "interrupts", "%s", modes[irq_mode]);
     report_text(report, "local_apic", "%s", apic_is_x2apic() ? "x2APIC" : "xAPIC");
     report_text(report, "timer", "%s", apic_timer_name());
     report_number(report, "cpus", n_cpus);

@@ -32,7 +32,13 @@ void apic_timer_set(uint64_t deadline_ns);
 void apic_timer_stop(void);
 const char *apic_timer_name(void);
 
-/* I/O APICs. -ENOSPC: more than we keep; -ENODEV: no registers there. */
+/* Where a board's first I/O APIC is, unless firmware says otherwise. */
+#define IOAPIC_DEFAULT_ADDRESS 0xfec00000
+
+/*
+ * I/O APICs. -ENOSPC: more than we keep; -ENODEV: no registers there, or no such
+ * pin; -EBUSY: the pin leads to another vector.
+ */
 int ioapic_add(phys_addr_t address, uint32_t gsi_base);
 int ioapic_route(uint32_t gsi, unsigned vector, bool level_triggered, bool active_low);
 void ioapic_unroute(uint32_t gsi);

@@ -16,11 +16,14 @@
 #define REDIRECTION_ACTIVE_LOW        (1u << 13)
 #define REDIRECTION_DESTINATION_SHIFT 24
 
-#define MAX_IOAPICS 8
+#define MAX_IOAPICS  8
+#define MAX_PINS     256
+#define VERSION_LEAST 0x10 /* a part of its own; older ones are not on any board with this CPU */
 
 static struct ioapic {
     volatile uint8_t *registers;
     uint32_t gsi_base, n_pins;
+    uint8_t routed[MAX_PINS / 8];
 } ioapics[MAX_IOAPICS];
 static unsigned n_ioapics;
 
@@ -47,7 +50,7 @@ int ioapic_add(phys_addr_t address, uint32_t gsi_base)
     if (!ioapic->registers)
         return -ENODEV;
     version = ioapic_read(ioapic, IOAPIC_VERSION);
-    if (version == UINT32_MAX)
+    if (version == UINT32_MAX || (uint8_t)version < VERSION_LEAST)
         return -ENODEV;
     ioapic->gsi_base = gsi_base;
     ioapic->n_pins = (version >> 16 & 0xff) + 1;
@@ -71,6 +74,9 @@ int ioapic_route(uint32_t gsi, unsigned vector, bool level_triggered, bool activ
     if (!ioapic)
         return -ENODEV;
     pin = gsi - ioapic->gsi_base;
+    if (ioapic->routed[pin / 8] >> pin % 8 & 1)
+        return -EBUSY;
+    ioapic->routed[pin / 8] |= (uint8_t)(1u << pin % 8);
     ioapic_write(ioapic, IOAPIC_REDIRECTION(pin) + 1, apic_id() << REDIRECTION_DESTINATION_SHIFT);
     ioapic_write(ioapic, IOAPIC_REDIRECTION(pin),
                  vector | (level_triggered ? REDIRECTION_LEVEL : 0) |
@@ -81,7 +87,11 @@ int ioapic_route(uint32_t gsi, unsigned vector, bool level_triggered, bool activ
 void ioapic_unroute(uint32_t gsi)
 {
     struct ioapic *ioapic = find(gsi);
+    uint32_t pin;
 
-    if (ioapic)
-        ioapic_write(ioapic, IOAPIC_REDIRECTION(gsi - ioapic->gsi_base), REDIRECTION_MASKED);
+    if (!ioapic)
+        return;
+    pin = gsi - ioapic->gsi_base;
+    ioapic_write(ioapic, IOAPIC_REDIRECTION(pin), REDIRECTION_MASKED);
+    ioapic->routed[pin / 8] &= (uint8_t) ~(1u << pin % 8);
 }

@@ -7,6 +7,7 @@
 #include "kernel/cmdline.h"
 #include "kernel/dma.h"
 #include "kernel/irq.h"
+#include "kernel/irq_line.h"
 #include "kernel/log.h"
 #include "kernel/thread.h"
 #include "lib/base/barrier.h"
@@ -348,145 +349,17 @@ int virtio_config_write(struct virtio_device *dev, uint32_t offset, uint32_t val
     return 0;
 }
 
-/* ---- interrupts */
-
-/* How many buffers (packed: descriptors) were taken back since the last interrupt for this queue.
- */
-static uint32_t taken_back(struct virtio_queue *queue)
-{
-    uint16_t position = load_once(&queue->ring.used_next), before = queue->position;
-    bool wrapped = queue->ring.format == VIRTQ_PACKED && position < before;
-
-    queue->position = position;
-    return (uint16_t)(position - before + (wrapped ? queue->size : 0));
-}
-
-/*
- * Interrupt context. What a device may interrupt for is a buffer that it used,
- * or a change that its driver then looks at: one that interrupts much more
- * often would leave the CPU no time for anything else. It is silenced until
- * its driver resets it.
- */
-static void look_for_storm(struct virtio_vector *vector, uint32_t answered)
-{
-    struct virtio_device *dev = vector->device;
-
-    dev->unanswered -= MIN(dev->unanswered, answered);
-    if (++dev->unanswered <= dev->storm_from)
-        return;
-    dev->transport->vector_silence(dev, vector->index);
-    vector->silenced = true;
-    dev->storming = true;
-}
-
-/* Interrupt context: marks, and nothing else. */
-static void interrupt(void *argument)
-{
-    struct virtio_vector *vector = argument;
-    struct virtio_device *dev = vector->device;
-    uint32_t answered = 0;
-    struct list *link;
-
-    if (vector->index == CONFIG_SLOT && dev->config_event) {
-        dev->config_changed = true;
-        event_signal(dev->config_event);
-    }
-    LIST_FOR_EACH (link, &dev->queues) {
-        struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
-
-        if (queue->vector != vector->index)
-            continue;
-        event_signal(queue->event);
-        answered += taken_back(queue);
-    }
-    look_for_storm(vector, answered);
-}
-
-/* Finds out how the device can interrupt, once, when something is to interrupt for the first time.
- */
-static void start_interrupts(struct virtio_device *dev)
-{
-    int n;
-
-    if (dev->vectors || dev->interrupts_tried)
-        return;
-    dev->interrupts_tried = true;
-    if (irq_mode != IRQ_MODE_MSIX)
-        return;
-    n = dev->transport->vectors_start(dev);
-    if (n > 0)
-        dev->vectors = kalloc(MIN((unsigned)n, MAX_VECTORS) * sizeof(*dev->vectors));
-    if (!dev->vectors) {
-        log_device(LOG_INFO, dev, "no interrupts by message, looked after by a timer", 0);
-        return;
-    }
-    dev->n_vectors = (uint16_t)MIN(n, MAX_VECTORS);
-    dev->interrupts = VIRTIO_INTERRUPTS_MSIX;
-}
-
-/* Makes a vector of the device reach the CPU. */
-static bool open_vector(struct virtio_device *dev, uint16_t index)
-{
-    struct virtio_vector *vector = &dev->vectors[index];
-    int cpu_vector;
-
-    if (vector->silenced) {
-        vector->silenced = false;
-        dev->transport->vector_set(dev, index, irq_message(vector->cpu_vector));
-    }
-    if (vector->cpu_vector)
-        return true;
-    cpu_vector = irq_alloc(interrupt, vector, dev->driver->name);
-    if (cpu_vector < 0)
-        return false;
-    *vector = (struct virtio_vector){ .device = dev, .cpu_vector = cpu_vector, .index = index };
-    dev->transport->vector_set(dev, index, irq_message(cpu_vector));
-    return true;
-}
-
-/* With fewer vectors than users, queues share: the configuration keeps its own as long as it can.
- */
-static uint16_t vector_for_slot(const struct virtio_device *dev, unsigned slot)
-{
-    if (slot == CONFIG_SLOT || dev->n_vectors == 1)
-        return 0;
-    return (uint16_t)(1 + (slot - 1) % (dev->n_vectors - 1u));
-}
-
-/* A vector that reaches the CPU, the slot's own or the first; VIRTIO_NO_VECTOR: there is none. */
-static uint16_t choose_vector(struct virtio_device *dev, unsigned slot)
-{
-    uint16_t index;
-
-    start_interrupts(dev);
-    if (!dev->vectors)
-        return VIRTIO_NO_VECTOR;
-    index = vector_for_slot(dev, slot);
-    if (open_vector(dev, index))
-        return index;
-    return open_vector(dev, 0) ? 0 : VIRTIO_NO_VECTOR;
-}
-
-static void close_vectors(struct virtio_device *dev)
-{
-    if (!dev->vectors)
-        return;
-    dev->transport->vectors_stop(dev);
-    for (unsigned i = 0; i < dev->n_vectors; i++)
-        if (dev->vectors[i].cpu_vector)
-            irq_free(dev->vectors[i].cpu_vector);
-    kfree(dev->vectors);
-    dev->vectors = NULL;
-    dev->n_vectors = 0;
-    dev->interrupts = VIRTIO_INTERRUPTS_POLL;
-}
-
-/* ---- where no interrupt comes */
+/* ---- where no interrupt comes, or may not come */
 
 static void start_tick(struct virtio_device *dev, uint64_t after_ns)
 {
     dev->tick_ns = after_ns;
     timer_start(&dev->tick, clock_monotonic_ns() + after_ns);
+}
+
+static bool waits_for_line(const struct virtio_device *dev)
+{
+    return dev->interrupts == VIRTIO_INTERRUPTS_LINE && !dev->line_heard;
 }
 
 static uint64_t slower(const struct virtio_device *dev)
@@ -498,15 +371,18 @@ static uint64_t slower(const struct virtio_device *dev)
 static void tick(struct timer *timer)
 {
     struct virtio_device *dev = CONTAINER_OF(timer, struct virtio_device, tick);
+    bool all = waits_for_line(dev);
     uint32_t progress = 0;
     struct list *link;
 
-    if (dev->config_polled)
+    if (!dev->ticking)
+        return;
+    if (dev->config_polled || (all && dev->config_event))
         event_signal(dev->config_event);
     LIST_FOR_EACH (link, &dev->queues) {
         struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
 
-        if (!queue->polled)
+        if (!queue->polled && !(all && queue->event))
             continue;
         progress += (uint32_t)queue->ring.avail_next + queue->ring.used_next;
         event_signal(queue->event);
@@ -515,16 +391,23 @@ static void tick(struct timer *timer)
     dev->tick_progress = progress;
 }
 
+static void begin_tick(struct virtio_device *dev)
+{
+    if (dev->ticking)
+        return;
+    dev->ticking = true;
+    timer_init(&dev->tick, tick);
+    start_tick(dev, TICK_NS);
+}
+
 /* An event may be shared by several queues and devices. */
 static void poll_event(struct virtio_device *dev, struct event *event)
 {
     if (irq_mode == IRQ_MODE_POLL) {
         if (list_empty(&event->polled))
             event_poll(event);
-    } else if (!dev->ticking) {
-        dev->ticking = true;
-        timer_init(&dev->tick, tick);
-        start_tick(dev, TICK_NS);
+    } else {
+        begin_tick(dev);
     }
 }
 
@@ -561,6 +444,258 @@ static void stop_tick(struct virtio_device *dev)
     dev->ticking = false;
 }
 
+/* ---- interrupts */
+
+/* How many buffers (packed: descriptors) were taken back since the last interrupt for this queue.
+ */
+static uint32_t taken_back(struct virtio_queue *queue)
+{
+    uint16_t position = load_once(&queue->ring.used_next), before = queue->position;
+    bool wrapped = queue->ring.format == VIRTQ_PACKED && position < before;
+
+    queue->position = position;
+    return (uint16_t)(position - before + (wrapped ? queue->size : 0));
+}
+
+/*
+ * Interrupt context. What a device may interrupt for is a buffer that it used,
+ * or a change that its driver then looks at: one that interrupts much more
+ * often would leave the CPU no time for anything else. It is silenced until
+ * its driver resets it.
+ */
+static bool is_storm(struct virtio_device *dev, uint32_t answered)
+{
+    dev->unanswered -= MIN(dev->unanswered, answered);
+    if (++dev->unanswered <= dev->storm_from)
+        return false;
+    dev->storming = true;
+    return true;
+}
+
+/* Interrupt context: marks, and nothing else. */
+static void mark_config(struct virtio_device *dev)
+{
+    if (!dev->config_event)
+        return;
+    dev->config_changed = true;
+    event_signal(dev->config_event);
+}
+
+static void interrupt(void *argument)
+{
+    struct virtio_vector *vector = argument;
+    struct virtio_device *dev = vector->device;
+    uint32_t answered = 0;
+    struct list *link;
+
+    if (vector->index == dev->config_vector)
+        mark_config(dev);
+    LIST_FOR_EACH (link, &dev->queues) {
+        struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
+
+        if (queue->vector != vector->index)
+            continue;
+        event_signal(queue->event);
+        answered += taken_back(queue);
+    }
+    if (is_storm(dev, answered)) {
+        dev->transport->vector_silence(dev, vector->index);
+        vector->silenced = true;
+    }
+}
+
+/* Which queue it is for, a line does not tell. */
+static uint32_t mark_queues(struct virtio_device *dev)
+{
+    uint32_t answered = 0;
+    struct list *link;
+
+    LIST_FOR_EACH (link, &dev->queues) {
+        struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
+
+        if (queue->event)
+            event_signal(queue->event);
+        answered += taken_back(queue);
+    }
+    return answered;
+}
+
+/*
+ * A device that storms is not asked any more until its driver has reset it: then
+ * nobody claims its line, which is switched off when it goes on.
+ */
+static bool line_interrupt(void *argument)
+{
+    struct virtio_device *dev = argument;
+    uint32_t answered = 0;
+    uint8_t cause;
+
+    if (dev->storming)
+        return false;
+    cause = dev->transport->line_take(dev);
+    if (!(cause & (VIRTIO_LINE_QUEUE | VIRTIO_LINE_CONFIG)))
+        return false;
+    dev->line_heard = true;
+    stop_tick(dev);
+    if (cause & VIRTIO_LINE_CONFIG)
+        mark_config(dev);
+    if (cause & VIRTIO_LINE_QUEUE)
+        answered = mark_queues(dev);
+    is_storm(dev, answered);
+    return true;
+}
+
+static void line_lost(void *argument)
+{
+    struct virtio_device *dev = argument;
+
+    dev->line_heard = false;
+    begin_tick(dev);
+}
+
+static bool start_vectors(struct virtio_device *dev)
+{
+    int n = dev->transport->vectors_start(dev);
+
+    if (n > 0)
+        dev->vectors = kalloc(MIN((unsigned)n, MAX_VECTORS) * sizeof(*dev->vectors));
+    if (!dev->vectors)
+        return false;
+    dev->n_vectors = (uint16_t)MIN(n, MAX_VECTORS);
+    dev->interrupts = VIRTIO_INTERRUPTS_MSIX;
+    return true;
+}
+
+/*
+ * Where a line leads is what firmware or a table here says, which may be wrong.
+ * Until it was heard, a timer looks after the device too, as if it had none.
+ */
+static bool start_line(struct virtio_device *dev)
+{
+    struct irq_line line;
+    int error;
+
+    if (!dev->transport->line_find || dev->transport->line_find(dev, &line))
+        return false;
+    dev->listener = (struct irq_listener){
+        .handler = line_interrupt, .lost = line_lost, .argument = dev, .name = dev->driver->name
+    };
+    error = irq_line_attach(&line, &dev->listener);
+    if (error) {
+        log_device(LOG_ERROR, dev, "its interrupt line cannot be used", error);
+        return false;
+    }
+    dev->interrupts = VIRTIO_INTERRUPTS_LINE;
+    begin_tick(dev);
+    /* A line that was up before anybody listened makes no edge. */
+    if (dev->transport->line_take(dev) & VIRTIO_LINE_CONFIG)
+        mark_config(dev);
+    return true;
+}
+
+static void start_line_or_timer(struct virtio_device *dev)
+{
+    if (!start_line(dev))
+        log_device(LOG_INFO, dev, "no interrupts, looked after by a timer", 0);
+}
+
+/* Finds out how the device can interrupt, once, when something is to interrupt for the first time.
+ */
+static void start_interrupts(struct virtio_device *dev)
+{
+    if (dev->interrupts_tried)
+        return;
+    dev->interrupts_tried = true;
+    if (irq_mode == IRQ_MODE_POLL || (irq_mode == IRQ_MODE_MSIX && start_vectors(dev)))
+        return;
+    start_line_or_timer(dev);
+}
+
+/* Makes a vector of the device reach the CPU. */
+static bool open_vector(struct virtio_device *dev, uint16_t index)
+{
+    struct virtio_vector *vector = &dev->vectors[index];
+    int cpu_vector;
+
+    if (vector->silenced) {
+        vector->silenced = false;
+        dev->transport->vector_set(dev, index, irq_message(vector->cpu_vector));
+    }
+    if (vector->cpu_vector)
+        return true;
+    cpu_vector = irq_alloc(interrupt, vector, dev->driver->name);
+    if (cpu_vector < 0)
+        return false;
+    *vector = (struct virtio_vector){ .device = dev, .cpu_vector = cpu_vector, .index = index };
+    dev->transport->vector_set(dev, index, irq_message(cpu_vector));
+    return true;
+}
+
+/* With fewer vectors than users, queues share: the configuration keeps its own as long as it can.
+ */
+static uint16_t vector_for_slot(const struct virtio_device *dev, unsigned slot)
+{
+    if (slot == CONFIG_SLOT || dev->n_vectors == 1)
+        return 0;
+    return (uint16_t)(1 + (slot - 1) % (dev->n_vectors - 1u));
+}
+
+static void close_vectors(struct virtio_device *dev)
+{
+    if (!dev->vectors)
+        return;
+    dev->transport->vectors_stop(dev);
+    for (unsigned i = 0; i < dev->n_vectors; i++)
+        if (dev->vectors[i].cpu_vector)
+            irq_free(dev->vectors[i].cpu_vector);
+    kfree(dev->vectors);
+    dev->vectors = NULL;
+    dev->n_vectors = 0;
+    dev->interrupts = VIRTIO_INTERRUPTS_POLL;
+}
+
+static void close_line(struct virtio_device *dev)
+{
+    if (dev->interrupts != VIRTIO_INTERRUPTS_LINE)
+        return;
+    irq_line_detach(&dev->listener);
+    dev->interrupts = VIRTIO_INTERRUPTS_POLL;
+}
+
+/* The first one, or another that others use already; VIRTIO_NO_VECTOR: there is none. */
+static uint16_t any_vector(struct virtio_device *dev)
+{
+    if (open_vector(dev, 0))
+        return 0;
+    for (uint16_t i = 1; i < dev->n_vectors; i++)
+        if (dev->vectors[i].cpu_vector)
+            return i;
+    return VIRTIO_NO_VECTOR;
+}
+
+/*
+ * A vector that reaches the CPU, the slot's own or one that it shares;
+ * VIRTIO_NO_VECTOR: there is none. The CPU's vectors may run out: where the device
+ * gets none at all, its line may share one that others have.
+ */
+static uint16_t choose_vector(struct virtio_device *dev, unsigned slot)
+{
+    uint16_t index;
+
+    start_interrupts(dev);
+    if (!dev->vectors)
+        return VIRTIO_NO_VECTOR;
+    index = vector_for_slot(dev, slot);
+    if (!open_vector(dev, index))
+        index = any_vector(dev);
+    if (index != VIRTIO_NO_VECTOR)
+        return index;
+    log_device(LOG_INFO, dev, "no vector of the CPU is left for it", 0);
+    close_vectors(dev);
+    start_line_or_timer(dev);
+    return VIRTIO_NO_VECTOR;
+}
+
 /* ---- changes of the configuration */
 
 static void connect_config(struct virtio_device *dev)
@@ -569,8 +704,12 @@ static void connect_config(struct virtio_device *dev)
 
     if (!dev->legacy)
         dev->generation = dev->transport->config_generation(dev);
+    if (dev->interrupts == VIRTIO_INTERRUPTS_LINE)
+        return;
+    dev->config_vector = vector;
     if (vector != VIRTIO_NO_VECTOR && dev->transport->vector_config(dev, vector) == 0)
         return;
+    dev->config_vector = VIRTIO_NO_VECTOR;
     dev->config_polled = true;
     poll_event(dev, dev->config_event);
 }
@@ -585,8 +724,10 @@ static bool shares_config_vector(const struct virtio_device *dev)
 {
     struct list *link;
 
+    if (dev->config_vector == VIRTIO_NO_VECTOR)
+        return false;
     LIST_FOR_EACH (link, &dev->queues)
-        if (CONTAINER_OF(link, struct virtio_queue, link)->vector == CONFIG_SLOT)
+        if (CONTAINER_OF(link, struct virtio_queue, link)->vector == dev->config_vector)
             return true;
     return false;
 }
@@ -594,9 +735,19 @@ static bool shares_config_vector(const struct virtio_device *dev)
 /* What a legacy device tells of it is why it would raise its line, while it has no vectors. */
 static bool legacy_has_changed(struct virtio_device *dev)
 {
+    bool were_on, changed;
+    uint8_t cause;
+
     if (dev->vectors || !dev->transport->line_take)
         return true; /* its driver has to look */
-    return dev->transport->line_take(dev) & VIRTIO_LINE_CONFIG;
+    were_on = irq_save(); /* a handler takes it too */
+    cause = dev->transport->line_take(dev);
+    if (cause & VIRTIO_LINE_QUEUE)
+        mark_queues(dev);
+    changed = cause & VIRTIO_LINE_CONFIG || dev->config_changed;
+    dev->config_changed = false;
+    irq_restore(were_on);
+    return changed;
 }
 
 static bool has_changed(struct virtio_device *dev)
@@ -624,7 +775,7 @@ bool virtio_config_changed(struct virtio_device *dev)
     store_once(&dev->unanswered, 0);
     if (load_once(&dev->storming))
         return true;
-    if (dev->config_polled) {
+    if (dev->config_polled || waits_for_line(dev)) {
         uint64_t now_ns = clock_monotonic_ns();
 
         if (now_ns < dev->look_ns)
@@ -741,6 +892,13 @@ static int offer_queue(struct virtio_queue *queue, uint16_t vector)
     return queue->device->transport->queue_start(queue->device, &setup);
 }
 
+/* Whether an interrupt tells of it. */
+static bool is_heard(const struct virtio_queue *queue)
+{
+    return queue->vector != VIRTIO_NO_VECTOR ||
+           (queue->event && queue->device->interrupts == VIRTIO_INTERRUPTS_LINE);
+}
+
 /* A device may be out of vectors (§4.1.5.1.2): the queue then shares the first, else it is polled.
  */
 static int connect_queue(struct virtio_queue *queue)
@@ -750,12 +908,12 @@ static int connect_queue(struct virtio_queue *queue)
         queue->event ? choose_vector(dev, queue->index + 1u) : (uint16_t)VIRTIO_NO_VECTOR;
     int error = offer_queue(queue, vector);
 
-    if (error == -EAGAIN && vector != 0 && open_vector(dev, 0))
+    if (error == -EAGAIN && dev->vectors && vector != 0 && open_vector(dev, 0))
         error = offer_queue(queue, 0);
     if (error == -EAGAIN)
         error = offer_queue(queue, VIRTIO_NO_VECTOR);
-    virtq_be_deaf(&queue->ring, queue->vector == VIRTIO_NO_VECTOR);
-    queue->polled = !error && queue->event && queue->vector == VIRTIO_NO_VECTOR;
+    virtq_be_deaf(&queue->ring, !is_heard(queue));
+    queue->polled = !error && queue->event && !is_heard(queue);
     if (queue->polled)
         poll_event(queue->device, queue->event);
     return error;
@@ -815,6 +973,7 @@ static void forget_queues(struct virtio_device *dev)
 
     /* No interrupt walks the list from here on. */
     close_vectors(dev);
+    close_line(dev);
     stop_tick(dev);
     while ((link = list_pop(&dev->queues))) {
         struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
@@ -846,7 +1005,8 @@ static int give_up(struct virtio_device *dev, const char *reason, int error)
 {
     if (!dev->failure)
         fail(dev, reason, error);
-    if (!list_empty(&dev->queues) || dev->vectors || dev->config_event) {
+    if (!list_empty(&dev->queues) || dev->interrupts != VIRTIO_INTERRUPTS_POLL ||
+        dev->config_event) {
         if (virtio_reset(dev))
             log_device(LOG_ERROR, dev, "does not answer a reset, its memory stays lost", 0);
         forget_queues(dev);
@@ -883,6 +1043,7 @@ int virtio_add(struct virtio_device *dev)
     dev->number = next_number++;
     list_init(&dev->queues);
     dev->storm_from = STORM_FROM;
+    dev->config_vector = VIRTIO_NO_VECTOR;
     list_append(&devices, &dev->link);
     return bring_up(dev);
 }
@@ -930,6 +1091,7 @@ int virtio_reinit(struct virtio_device *dev)
 
     dev->unanswered = 0;
     dev->storming = false;
+    irq_line_retry(&dev->listener);
     if (refusal) {
         virtio_fail(dev, refusal);
         return -EPROTO;

@@ -41,6 +41,7 @@
 #include "drivers/virtio/virtq.h"
 #include "kernel/driver.h"
 #include "kernel/event.h"
+#include "kernel/irq_line.h"
 #include "kernel/timer.h"
 #include "lib/base/list.h"
 #include "lib/base/types.h"
@@ -131,7 +132,7 @@ struct virtio_vector {
     bool silenced; /* it took part in a storm */
 };
 
-enum virtio_interrupts { VIRTIO_INTERRUPTS_POLL, VIRTIO_INTERRUPTS_MSIX };
+enum virtio_interrupts { VIRTIO_INTERRUPTS_POLL, VIRTIO_INTERRUPTS_MSIX, VIRTIO_INTERRUPTS_LINE };
 
 struct virtio_device {
     /* Set by the transport before virtio_add(). */
@@ -164,7 +165,11 @@ struct virtio_device {
     enum virtio_interrupts interrupts;
     bool interrupts_tried;
     uint16_t n_vectors;            /* of the device, that may be used */
+    uint16_t config_vector;        /* VIRTIO_NO_VECTOR: none */
     struct virtio_vector *vectors; /* n_vectors of them */
+    struct irq_listener listener;  /* to the device's line */
+    bool line_heard; /* it was the device's, so that it works; until then a timer looks too. Set and
+                        cleared by the handler */
     uint32_t unanswered; /* interrupts less what was taken back, since the configuration was last
                             looked at; counted by the handler */
     uint32_t storm_from; /* so many of them are a storm */
@@ -236,8 +241,9 @@ const char *virtio_needs_reset(struct virtio_device *dev);
  * has fewer (a legacy device's ring may be longer: only so many of it are used), and
  * indirect tables of indirect_max elements (0: none; ignored where INDIRECT_DESC
  * was not accepted). event is signalled by the queue's interrupt; with `irq=poll` by
- * polling; where the device has no interrupts every millisecond while something
- * moves, more and more rarely when nothing does; NULL: never.
+ * polling; where the device has no interrupts, or a line that has not shown yet that it
+ * works, every millisecond while something moves, more and more rarely when nothing
+ * does; NULL: never.
  * -ENOENT: the device has no such queue; -ENOMEM; -EINVAL: the driver's mistake or the
  * device's nonsense; -ERANGE: a legacy device cannot reach its memory; -EBUSY: it is
  * set up already.

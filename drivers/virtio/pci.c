@@ -69,7 +69,7 @@ static void set_status(struct virtio_device *dev, uint8_t status)
 
 static void cut_off(struct virtio_device *dev)
 {
-    pci_command(pci_of(dev)->pci, 0, PCI_COMMAND_MASTER);
+    pci_command(pci_of(dev)->pci, PCI_COMMAND_INTX_OFF, PCI_COMMAND_MASTER);
 }
 
 static uint32_t get_features(struct virtio_device *dev, unsigned word)

@@ -25,6 +25,8 @@ static const char *interrupts_text(const struct virtio_device *dev)
 {
     if (dev->interrupts == VIRTIO_INTERRUPTS_MSIX)
         return "msix";
+    if (dev->interrupts == VIRTIO_INTERRUPTS_LINE)
+        return dev->line_heard ? "line" : "line, not heard yet";
     return dev->ticking ? "none, a timer" : "poll";
 }
 

@@ -56,6 +56,7 @@ static void end_reset(struct fake_transport *fake)
     fake->config_vector = VIRTIO_NO_VECTOR;
     fake->status = 0;
     fake->needs_reset = false;
+    fake->cause = 0;
     fake->resetting = false;
 }
 
@@ -409,6 +410,50 @@ static bool send(struct fake_transport *fake, uint16_t vector)
     return host_irq_send(fake->messages[vector]);
 }
 
+static int line_find(struct virtio_device *dev, struct irq_line *line)
+{
+    struct fake_transport *fake = fake_of(dev);
+
+    *line = fake->line;
+    return fake->has_line ? 0 : -ENODEV;
+}
+
+static uint8_t line_take(struct virtio_device *dev)
+{
+    struct fake_transport *fake = fake_of(dev);
+    uint8_t cause = fake->cause;
+
+    expect(fake, fake->has_line, "asked why it raises a line that it does not have");
+    fake->causes_taken++;
+    if (!fake->line_stays_up)
+        fake->cause = 0;
+    return cause;
+}
+
+/* A level is seen as long as it is there, an edge once. */
+static bool raise_line(struct fake_transport *fake, uint8_t cause)
+{
+    bool was_up = fake->cause, reached = false;
+
+    fake->cause |= cause;
+    if (fake->line_is_dead || (was_up && !fake->line.level_triggered))
+        return false;
+    for (unsigned i = 0; fake->cause && i < FAKE_LINE_ROUNDS; i++) {
+        if (!host_line_raise(fake->line.gsi))
+            return reached;
+        reached = true;
+        fake->interrupts++;
+        if (!fake->line.level_triggered)
+            break;
+    }
+    return reached;
+}
+
+static bool uses_line(const struct fake_transport *fake)
+{
+    return fake->device.interrupts == VIRTIO_INTERRUPTS_LINE;
+}
+
 static const struct virtio_transport transport = {
     .name = "fake",
     .locate = locate,
@@ -429,6 +474,8 @@ static const struct virtio_transport transport = {
     .vector_config = vector_config,
     .vector_silence = vector_silence,
     .vectors_stop = vectors_stop,
+    .line_find = line_find,
+    .line_take = line_take,
 };
 
 /* ---- for tests */
@@ -468,25 +515,39 @@ void fake_withdraw(struct fake_transport *fake, unsigned bit)
 
 bool fake_transport_interrupt(struct fake_transport *fake, unsigned queue)
 {
-    return fake_interrupt_wanted(&fake->queues[queue].ring) &&
-           send(fake, fake->queues[queue].vector);
+    if (!fake_interrupt_wanted(&fake->queues[queue].ring))
+        return false;
+    if (uses_line(fake))
+        return raise_line(fake, VIRTIO_LINE_QUEUE);
+    return send(fake, fake->queues[queue].vector);
 }
 
 void fake_transport_interrupt_always(struct fake_transport *fake, unsigned queue)
 {
-    send(fake, fake->queues[queue].vector);
+    if (uses_line(fake))
+        raise_line(fake, VIRTIO_LINE_QUEUE);
+    else
+        send(fake, fake->queues[queue].vector);
+}
+
+static void interrupt_for_config(struct fake_transport *fake)
+{
+    if (uses_line(fake))
+        raise_line(fake, VIRTIO_LINE_CONFIG);
+    else
+        send(fake, fake->config_vector);
 }
 
 void fake_transport_config_changed(struct fake_transport *fake)
 {
     fake->generation++;
-    send(fake, fake->config_vector);
+    interrupt_for_config(fake);
 }
 
 void fake_transport_ask_for_reset(struct fake_transport *fake)
 {
     fake->needs_reset = true;
-    send(fake, fake->config_vector);
+    interrupt_for_config(fake);
 }
 
 void fake_transport_check(struct fake_transport *fake)

@@ -39,6 +39,7 @@
 #define FAKE_CONFIG_BYTES 1024
 #define FAKE_VECTORS      16
 #define FAKE_STATUSES     64
+#define FAKE_LINE_ROUNDS  4096 /* of a level that stays up, at most */
 
 struct fake_transport {
     struct virtio_device device; /* what the driver gets */
@@ -47,6 +48,8 @@ struct fake_transport {
     struct virtio_features offered;
     uint8_t config[FAKE_CONFIG_BYTES]; /* device.config_bytes of them are there */
     unsigned n_vectors;                /* 0: no interrupts by message */
+    bool has_line;                     /* which is `line` */
+    struct irq_line line;
     void (*kicked)(struct fake_transport *fake, unsigned queue);
     void (*config_written)(struct fake_transport *fake, uint32_t offset, unsigned bytes);
     void (*started)(struct fake_transport *fake); /* at DRIVER_OK, just before; may be NULL */
@@ -70,6 +73,8 @@ struct fake_transport {
     bool reset_never_ends;
     unsigned reset_polls; /* looks until a reset, also of a queue, has ended */
     bool queue_reset_never_ends;
+    bool line_stays_up; /* whatever is taken */
+    bool line_is_dead;  /* it leads to nobody */
     uint16_t notif_config_data;    /* + the queue's index: what its notifications carry */
     unsigned vectors_refused_from; /* vectors of this number and above are not taken; 0: all are */
     bool needs_reset;              /* shows in the status; goes with a reset */
@@ -88,6 +93,8 @@ struct fake_transport {
     uint16_t config_vector;
     struct irq_message messages[FAKE_VECTORS];
     bool unmasked[FAKE_VECTORS];
+    uint8_t cause;         /* why the line is up; 0: it is down */
+    unsigned causes_taken; /* how often it was asked why */
     unsigned interrupts;   /* that reached the CPU */
     const char *violation; /* the first rule that the driver broke; NULL: none */
 };

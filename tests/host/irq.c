@@ -11,6 +11,7 @@ static struct {
     void *argument;
 } vectors[HOST_IRQS];
 
+struct host_line host_lines[HOST_LINES];
 unsigned host_irqs_free = HOST_IRQS;
 enum irq_mode irq_mode = IRQ_MODE_MSIX;
 
@@ -37,6 +38,27 @@ void irq_free(int vector)
 struct irq_message irq_message(int vector)
 {
     return (struct irq_message){ MESSAGE_ADDRESS, (uint32_t)vector };
+}
+
+int irq_route(uint32_t gsi, int vector, bool level_triggered, bool active_low)
+{
+    if (gsi >= HOST_LINES || host_lines[gsi].absent)
+        return -ENODEV;
+    if (host_lines[gsi].vector)
+        return -EBUSY;
+    host_lines[gsi] = (struct host_line){ vector, level_triggered, active_low, false };
+    return 0;
+}
+
+void irq_unroute(uint32_t gsi)
+{
+    if (gsi < HOST_LINES)
+        host_lines[gsi].vector = 0;
+}
+
+bool host_line_raise(unsigned gsi)
+{
+    return host_lines[gsi].vector && host_irq_send(irq_message(host_lines[gsi].vector));
 }
 
 bool host_irq_send(struct irq_message message)

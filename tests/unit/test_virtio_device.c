@@ -665,8 +665,11 @@ static void cpu_vectors_that_run_out_are_shared(void **state)
     add(0);
     assert_int_equal(fake.queues[0].vector, 1);
     assert_int_equal(fake.queues[1].vector, 2);
-    assert_true(queues[2].polled);
-    assert_true(fake.device.config_polled);
+    assert_int_equal(fake.queues[2].vector, 1);
+    assert_int_equal(fake.config_vector, 1);
+    assert_false(queues[2].polled || fake.device.config_polled);
+    fake_transport_config_changed(&fake);
+    assert_true(virtio_config_changed(&fake.device));
     virtio_remove(&fake.device);
     fake.device.link.next = NULL;
     host_irqs_free = HOST_IRQS;
@@ -954,6 +957,189 @@ static void a_queue_that_shrinks_in_its_reset_is_not_used(void **state)
     fake.queues[0].size_max = 8;
     assert_int_equal(virtio_queue_restart(&queues[0]), -EINVAL);
     assert_false(fake.queues[0].live);
+}
+
+/* ---- lines */
+
+static bool claims_nothing(void *argument)
+{
+    (void)argument;
+    return false;
+}
+
+static void is_lost(void *argument)
+{
+    (void)argument;
+}
+
+static void have_a_line(struct fake_transport *device, bool level_triggered)
+{
+    device->n_vectors = 0;
+    device->has_line = true;
+    device->line = (struct irq_line){ .gsi = 20, .level_triggered = level_triggered };
+}
+
+static void a_device_without_vectors_interrupts_by_its_line(void **state)
+{
+    (void)state;
+    have_a_line(&fake, true);
+    watch_config = true;
+    add(0);
+    assert_int_equal(fake.device.interrupts, VIRTIO_INTERRUPTS_LINE);
+    assert_true(host_lines[20].level_triggered && !host_lines[20].active_low);
+    assert_false(fake.device.line_heard);
+    run_a_request();
+    assert_true(fake.device.line_heard);
+    assert_int_equal(fake.interrupts, 1);
+    assert_false(host_next_timer(CLOCK_NEVER)); /* nothing looks after it any more */
+    assert_false(virtio_config_changed(&fake.device));
+    fake_transport_config_changed(&fake);
+    assert_true(config_event.marked);
+    assert_false(events[0].marked);
+    assert_true(virtio_config_changed(&fake.device));
+    assert_false(virtio_config_changed(&fake.device));
+}
+
+static void lines_are_used_where_the_user_wants_no_vectors(void **state)
+{
+    (void)state;
+    have_a_line(&fake, true);
+    fake.n_vectors = 4;
+    irq_mode = IRQ_MODE_INTX;
+    add(0);
+    assert_int_equal(fake.device.interrupts, VIRTIO_INTERRUPTS_LINE);
+    assert_int_equal(fake.queues[0].vector, VIRTIO_NO_VECTOR);
+    run_a_request();
+}
+
+static void polling_leaves_the_line_alone(void **state)
+{
+    (void)state;
+    have_a_line(&fake, true);
+    irq_mode = IRQ_MODE_POLL;
+    add(0);
+    assert_int_equal(fake.device.interrupts, VIRTIO_INTERRUPTS_POLL);
+    assert_int_equal(host_lines[20].vector, 0);
+}
+
+static void a_line_asks_for_nothing_while_its_queue_is_disarmed(void **state)
+{
+    (void)state;
+    have_a_line(&fake, true);
+    add(0);
+    run_a_request();
+    virtq_disarm(&queues[0].ring);
+    assert_false(fake_transport_interrupt(&fake, 0));
+    assert_int_equal(fake.interrupts, 1);
+}
+
+static void a_dead_line_leaves_its_device_to_a_timer(void **state)
+{
+    uint64_t start_ns;
+
+    (void)state;
+    have_a_line(&fake, true);
+    fake.line_is_dead = true;
+    watch_config = true;
+    add(0);
+    start_ns = host_clock_ns;
+    run_a_request();
+    assert_true(host_clock_ns - start_ns <= 20 * NSEC_PER_MSEC);
+    assert_false(fake.device.line_heard);
+    fake_transport_config_changed(&fake);
+    assert_int_equal(event_wait(&config_event, CLOCK_NEVER), 0);
+    assert_true(virtio_config_changed(&fake.device));
+}
+
+static void a_line_that_no_controller_has_leaves_its_device_to_a_timer(void **state)
+{
+    (void)state;
+    have_a_line(&fake, true);
+    host_lines[20].absent = true;
+    add(0);
+    host_lines[20].absent = false;
+    assert_int_equal(fake.device.interrupts, VIRTIO_INTERRUPTS_POLL);
+    run_a_request();
+}
+
+static void two_devices_share_a_line_of_either_trigger(void **state)
+{
+    static struct fake_transport other;
+
+    (void)state;
+    for (unsigned level = 0; level < 2; level++) {
+        have_a_line(&fake, level);
+        add(0);
+        fake_transport_init(&other, VIRTIO_ID_NET);
+        have_a_line(&other, level);
+        other.queues[0].size_max = 64;
+        wanted_queues = 0;
+        watch_config = true;
+        assert_int_equal(virtio_add(&other.device), 0);
+        wanted_queues = 1;
+        assert_int_equal(host_irqs_free, HOST_IRQS - 1); /* one vector for both */
+
+        fake_transport_config_changed(&other);
+        assert_true(other.device.line_heard && !fake.device.line_heard);
+        assert_true(virtio_config_changed(&other.device));
+        run_a_request();
+        assert_true(fake.device.line_heard);
+
+        virtio_remove(&fake.device);
+        fake_transport_config_changed(&other);
+        assert_true(virtio_config_changed(&other.device)); /* it is heard alone too */
+        virtio_remove(&other.device);
+        assert_int_equal(host_lines[20].vector, 0);
+        watch_config = false;
+        set_up(state);
+    }
+}
+
+static void a_line_that_storms_is_silenced_until_its_device_is_reset(void **state)
+{
+    (void)state;
+    have_a_line(&fake, true);
+    watch_config = true;
+    add(0);
+    run_a_request();
+    fake.line_stays_up = true;
+    fake_transport_interrupt_always(&fake, 0);
+    assert_in_range(fake.interrupts, 1024, 1024 + 64 + 256 + 16);
+    assert_int_equal(host_lines[20].vector, 0); /* masked, for nobody claimed it any more */
+    assert_true(logged("nobody claims"));
+    assert_true(virtio_needs_reset(&fake.device));
+
+    fake.line_stays_up = false;
+    assert_int_equal(virtio_reset(&fake.device), 0);
+    assert_int_equal(virtio_reinit(&fake.device), 0);
+    assert_int_equal(virtio_start(&fake.device), 0);
+    assert_true(host_lines[20].vector);
+    events[0].marked = false;
+    run_a_request();
+    assert_true(fake.device.line_heard);
+    assert_false(virtio_needs_reset(&fake.device));
+}
+
+static void a_device_that_gets_no_vector_of_the_cpu_takes_its_line(void **state)
+{
+    static struct irq_listener listener;
+    struct irq_line line = { .gsi = 20, .level_triggered = true };
+
+    (void)state;
+    have_a_line(&fake, true);
+    fake.n_vectors = 4;
+    listener = (struct irq_listener){ .handler = claims_nothing, .lost = is_lost };
+    assert_int_equal(irq_line_attach(&line, &listener), 0);
+    host_irqs_free = 0;
+    add(0);
+    assert_int_equal(fake.device.interrupts, VIRTIO_INTERRUPTS_LINE);
+    assert_true(logged("no vector of the CPU is left"));
+    run_a_request();
+    assert_true(fake.device.line_heard);
+    virtio_remove(&fake.device);
+    fake.device.link.next = NULL;
+    irq_line_detach(&listener);
+    host_irqs_free = HOST_IRQS;
 }
 
 static void a_storm_of_interrupts_is_silenced_until_the_device_is_reset(void **state)
@@ -1422,6 +1608,15 @@ int main(void)
         TEST(a_vector_that_the_device_refuses_is_replaced_by_the_first),
         TEST(cpu_vectors_that_run_out_are_shared),
         TEST(a_device_without_vectors_is_looked_after_by_a_timer),
+        TEST(a_device_without_vectors_interrupts_by_its_line),
+        TEST(lines_are_used_where_the_user_wants_no_vectors),
+        TEST(polling_leaves_the_line_alone),
+        TEST(a_line_asks_for_nothing_while_its_queue_is_disarmed),
+        TEST(a_dead_line_leaves_its_device_to_a_timer),
+        TEST(a_line_that_no_controller_has_leaves_its_device_to_a_timer),
+        TEST(two_devices_share_a_line_of_either_trigger),
+        TEST(a_line_that_storms_is_silenced_until_its_device_is_reset),
+        TEST(a_device_that_gets_no_vector_of_the_cpu_takes_its_line),
         TEST(a_device_without_vectors_is_not_asked_to_interrupt),
         TEST(a_device_without_vectors_is_looked_after_rarely_while_nothing_moves),
         TEST(a_queue_without_an_event_has_no_interrupt),

@@ -71,7 +71,7 @@ UNIT_TESTS += random
 random_SRCS := lib/base/blake2s.c lib/base/chacha20.c tests/host/log.c
 
 UNIT_TESTS += virtio_blk
-virtio_blk_SRCS := drivers/virtio/blk.c kernel/blkdev.c drivers/virtio/device.c drivers/virtio/virtq.c \
+virtio_blk_SRCS := drivers/virtio/blk.c kernel/blkdev.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                    lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c \
                    alloc.c clock.c cmdline.c log.c panic.c)
 
@@ -81,8 +81,8 @@ pci_SRCS := drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/line.c drivers/pci/
             tests/host/alloc.c tests/host/fake_pci.c tests/host/log.c tests/host/mmio.c tests/host/panic.c
 
 UNIT_TESTS += virtio_device
-virtio_device_SRCS := drivers/virtio/device.c drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c \
-                      tests/host/clock.c tests/host/cmdline.c tests/host/dma.c tests/host/event.c \
+virtio_device_SRCS := drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c lib/base/format.c \
+                      tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c tests/host/dma.c tests/host/event.c \
                       tests/host/fake_device.c tests/host/fake_transport.c tests/host/irq.c tests/host/log.c \
                       tests/host/panic.c
 
@@ -90,16 +90,17 @@ UNIT_TESTS += virtio_legacy
 virtio_legacy_SRCS := $(virtio_device_SRCS)
 
 UNIT_TESTS += virtio_balloon
-virtio_balloon_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c drivers/virtio/virtq.c lib/base/format.c \
-                       kernel/page.c kernel/vmem.c $(addprefix tests/host/,memory.c fake_transport.c fake_device.c lies.c \
-                       event.c irq.c dma.c alloc.c clock.c cmdline.c log.c panic.c)
+virtio_balloon_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
+                       lib/base/format.c kernel/page.c kernel/vmem.c $(addprefix tests/host/,memory.c \
+                       fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c log.c \
+                       panic.c)
 
 UNIT_TESTS += virtio_report
 virtio_report_SRCS := drivers/virtio/report.c drivers/virtio/names.c kernel/report.c \
                       $(filter-out drivers/virtio/blk.c kernel/blkdev.c,$(virtio_blk_SRCS))
 
 UNIT_TESTS += virtio_pci
-virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c drivers/virtio/device.c drivers/virtio/pci.c \
+virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/pci.c \
                    drivers/virtio/pci_legacy.c drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c \
                    tests/host/dma.c tests/host/event.c tests/host/fake_pci.c tests/host/irq.c tests/host/log.c \
                    tests/host/mmio.c tests/host/panic.c tests/host/registers.c
@@ -112,15 +113,16 @@ UNIT_TESTS += kvm
 kvm_SRCS := tests/host/log.c
 
 UNIT_TESTS += virtio_net
-virtio_net_SRCS := drivers/virtio/net.c drivers/virtio/device.c drivers/virtio/virtq.c kernel/netdev.c lib/base/format.c \
-                   $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c \
-                   log.c panic.c random.c)
+virtio_net_SRCS := drivers/virtio/net.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
+                   kernel/netdev.c lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c \
+                   event.c irq.c dma.c alloc.c clock.c cmdline.c log.c panic.c random.c)
 
 # The real drivers of disks and networks.
 UNIT_TESTS += virtio_rules
-virtio_rules_SRCS := drivers/virtio/blk.c drivers/virtio/net.c kernel/blkdev.c kernel/netdev.c drivers/virtio/device.c \
-                     drivers/virtio/virtq.c lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c \
-                     event.c irq.c dma.c alloc.c clock.c cmdline.c log.c panic.c random.c)
+virtio_rules_SRCS := drivers/virtio/blk.c drivers/virtio/net.c kernel/blkdev.c kernel/netdev.c \
+                     drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c lib/base/format.c $(addprefix \
+                     tests/host/,fake_transport.c fake_device.c event.c irq.c dma.c alloc.c clock.c cmdline.c log.c \
+                     panic.c random.c)
 
 UNIT_TESTS += virtio_legacy_drivers
 virtio_legacy_drivers_SRCS := $(virtio_rules_SRCS)
@@ -179,7 +181,7 @@ UNIT_TESTS += log
 log_SRCS := lib/base/format.c $(addprefix tests/host/,clock.c event.c irq.c)
 
 UNIT_TESTS += virtio_rng
-virtio_rng_SRCS := drivers/virtio/rng.c drivers/virtio/device.c drivers/virtio/virtq.c lib/base/format.c \
+virtio_rng_SRCS := drivers/virtio/rng.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c lib/base/format.c \
                    $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c \
                    log.c panic.c)
 
@@ -188,6 +190,6 @@ UNIT_TESTS += generation
 generation_SRCS := drivers/acpi/aml.c tests/host/log.c
 
 UNIT_TESTS += virtio_console
-virtio_console_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c drivers/virtio/device.c drivers/virtio/virtq.c \
+virtio_console_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                        lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c \
                        alloc.c clock.c cmdline.c page.c panic.c)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""How devices are heard: by lines, their own and shared ones, and by fewer vectors than they have queues."""
+
+import json
+
+import pytest
+from harness import MIB, Guest, random_disk, sparse_disk
+
+SERVING = r"^serving on http://10\.0\.2\.15/$"
+
+
+def heard_by(guest):
+    """How each device is heard, in their order."""
+    return [device["interrupts"] for device in json.loads(guest.get("/status.json", deadline=20))["virtio"]["device"]]
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc", "microvm"])
+def test_lines_serve_disk_network_and_balloon(machine, tmp_path):
+    """Whether a line is heard is told apart from what a timer finds."""
+    path, digest = random_disk(tmp_path / "disk", MIB)
+    with Guest("selftest", machine=machine, disks=[path], cmdline="irq=intx -- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 30)
+        assert guest.wait_exit(10) == 0
+    with Guest("aerostat", machine=machine, disks=[path], net="user", forwards=[80], balloon=True, cmdline="irq=intx") as guest:
+        guest.wait_for(SERVING, 20)
+        guest.balloon(40 * MIB)
+        assert heard_by(guest) == ["line", "line", "line"]
+        assert guest.powerdown() == 0
+
+
+@pytest.mark.parametrize("vectors, heard", [(0, "line"), (1, "msix"), (2, "msix")])
+def test_fewer_vectors_than_queues_serve_all(vectors, heard, tmp_path):
+    path, digest = random_disk(tmp_path / "disk", MIB)
+    with Guest("selftest", disks=[(path, f"vectors={vectors}")], cmdline="-- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 30)
+        assert guest.wait_exit(10) == 0
+    with Guest("aerostat", disks=[(path, f"vectors={vectors}")], net="user", net_options=f"vectors={vectors}", forwards=[80]) as guest:
+        guest.wait_for(SERVING, 20)
+        assert heard_by(guest) == [heard, heard]
+        guest.qmp("set_link", name="nic0", up=False)
+        guest.wait_for(r"^eth0: link down$", 10)
+        guest.qmp("set_link", name="nic0", up=True)
+        guest.wait_for(r"^eth0: link up$", 10)
+        assert guest.powerdown() == 0
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc", "microvm"])
+def test_many_devices_share_four_lines(machine, tmp_path):
+    disks = [sparse_disk(tmp_path / f"disk{n}", MIB) for n in range(12)]
+    with Guest("aerostat", machine=machine, disks=disks, net="user", forwards=[80], balloon=True, cmdline="irq=intx") as guest:
+        guest.wait_for(SERVING, 30)
+        guest.balloon(40 * MIB)
+        assert heard_by(guest) == 14 * ["line"]
+        assert "switched off" not in guest.log
+        assert guest.powerdown() == 0
+
+
+def test_lines_behind_bridges_are_found(tmp_path):
+    path, _ = random_disk(tmp_path / "disk", MIB)
+    args = ["-device", "pcie-root-port,id=port,chassis=1,addr=5", "-device", "pcie-pci-bridge,id=bridge,bus=port",
+            "-drive", f"if=none,id=d,format=raw,file={path}",
+            "-device", "virtio-blk-pci,disable-legacy=on,drive=d,bus=bridge,addr=3"]
+    with Guest("aerostat", net="user", forwards=[80], qemu_args=args, cmdline="irq=intx") as guest:
+        guest.wait_for(SERVING, 20)
+        assert heard_by(guest) == ["line", "line"]
+        assert "0000:02:03.0" in guest.log
+        assert guest.powerdown() == 0
+
+
+def test_lines_are_heard_under_kvm(kvm, tmp_path):
+    """A level that is still up at the end of an interrupt comes again, which KVM has to be told by the I/O APIC."""
+    path, digest = random_disk(tmp_path / "disk", MIB // 16)
+    with Guest("selftest", machine="microvm", accel=kvm, disks=[path], cmdline="irq=intx -- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB // 16}$", 30)
+        assert guest.wait_exit(10) == 0
+    with Guest("aerostat", machine="q35", accel=kvm, disks=[path], net="user", forwards=[80], balloon=True,
+               cmdline="irq=intx") as guest:
+        guest.wait_for(SERVING, 30)
+        guest.balloon(40 * MIB)
+        assert heard_by(guest) == ["line", "line", "line"]
+        assert guest.powerdown(20) == 0
