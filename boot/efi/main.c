@@ -6,6 +6,7 @@
 
 #define CMDLINE_FILE   L"\\aerostat\\cmdline"
 #define INITRD_FILE    L"\\aerostat\\initrd"
+#define COM1           0x3f8
 #define HANDOVER_BELOW (GIB - 1) /* what the kernel can read at first */
 
 extern const UINT8 kernel_file[], kernel_file_end[]; /* boot/efi/image.asm */
@@ -99,6 +100,21 @@ static void find_framebuffer(struct boot_info *info)
                                                    .bits = 32 };
 }
 
+/*
+ * Half of the firmware may be gone already (UEFI 2.10, §7.4.6): neither its console nor a
+ * way back can be counted on, but a reset.
+ */
+static _Noreturn void give_up(void)
+{
+    static const char text[] = "aerostat: the firmware does not let go\r\naerostat: exit 102\r\n";
+
+    for (UINTN i = 0; i + 1 < sizeof(text); i++)
+        __asm__ volatile("outb %0, %1" : : "a"(text[i]), "d"((UINT16)COM1));
+    RT->ResetSystem(EfiResetCold, EFI_ABORTED, 0, NULL);
+    for (;;)
+        __asm__ volatile("hlt");
+}
+
 /* Paging stays as the firmware has it: the entry sees to its own. */
 static _Noreturn void enter(const struct kernel *kernel, const struct boot_info *info)
 {
@@ -137,6 +153,6 @@ EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system)
     kernel_place(&kernel);
     status = leave_firmware(BS, handle, &handover->info);
     if (EFI_ERROR(status))
-        return fail(L"the firmware does not let go", status);
+        give_up();
     enter(&kernel, &handover->info);
 }

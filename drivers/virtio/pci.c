@@ -37,6 +37,7 @@ struct virtio_pci {
     volatile uint8_t *isr; /* NULL: not needed so far */
     struct region notify;
     uint32_t notify_multiplier;
+    uint16_t notify_port; /* the BAR's first port; 0: it is in memory */
 };
 
 _Static_assert(offsetof(struct virtio_pci, device) == 0, "remove() frees the whole by it");
@@ -124,15 +125,18 @@ static int find_doorbell(struct virtio_device *dev, uint16_t index, struct virtq
     /* Else a lying device would have us write into a neighbour's registers. */
     if (offset + bytes > vp->notify.length || !IS_ALIGNED(vp->notify.offset + offset, bytes))
         return -EINVAL;
+    doorbell->value = virtio_has(dev, VIRTIO_F_NOTIF_CONFIG_DATA)
+                          ? mmio_read16(COMMON(dev, queue_notif_config_data))
+                          : index;
+    if (vp->notify_port) {
+        doorbell->kind = wide ? VIRTQ_DOORBELL_PORT32 : VIRTQ_DOORBELL_PORT16;
+        doorbell->port = (uint16_t)(vp->notify_port + vp->notify.offset + offset);
+        return 0;
+    }
     if (pci_map(vp->pci, vp->notify.bar, vp->notify.offset + offset, bytes, &at))
         return -EINVAL;
-    *doorbell = (struct virtq_doorbell){
-        .kind = wide ? VIRTQ_DOORBELL_MMIO32 : VIRTQ_DOORBELL_MMIO16,
-        .value = virtio_has(dev, VIRTIO_F_NOTIF_CONFIG_DATA)
-                     ? mmio_read16(COMMON(dev, queue_notif_config_data))
-                     : index,
-        .mmio = at,
-    };
+    doorbell->kind = wide ? VIRTQ_DOORBELL_MMIO32 : VIRTQ_DOORBELL_MMIO16;
+    doorbell->mmio = at;
     return 0;
 }
 
@@ -251,18 +255,22 @@ static const struct virtio_transport virtio_pci_transport = {
 
 /* The structures that are used, and what each needs at least: bytes, and alignment of its offset.
  */
-enum structure { COMMON_CFG, NOTIFY_CFG, DEVICE_CFG, N_STRUCTURES };
+enum structure { COMMON_CFG, NOTIFY_CFG, NOTIFY_PORT_CFG, DEVICE_CFG, N_STRUCTURES };
 
 static const struct {
     uint8_t type, capability_bytes, least, align;
+    bool by_port;
 } structures[N_STRUCTURES] = {
-    [COMMON_CFG] = { VIRTIO_PCI_CAP_COMMON_CFG, sizeof(struct virtio_pci_cap), COMMON_BYTES, 4 },
+    [COMMON_CFG] = { VIRTIO_PCI_CAP_COMMON_CFG, sizeof(struct virtio_pci_cap), COMMON_BYTES, 4,
+                     false },
     [NOTIFY_CFG] = { VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap),
-                     DOORBELL_BYTES, 2 },
-    [DEVICE_CFG] = { VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), 1, 4 },
+                     DOORBELL_BYTES, 2, false },
+    [NOTIFY_PORT_CFG] = { VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap),
+                          DOORBELL_BYTES, 2, true },
+    [DEVICE_CFG] = { VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), 1, 4, false },
 };
 
-static bool is_usable(struct pci_device *pci, unsigned capability, uint32_t least,
+static bool is_usable(struct pci_device *pci, unsigned capability, enum structure structure,
                       struct region *region)
 {
     struct pci_bar bar;
@@ -271,10 +279,10 @@ static bool is_usable(struct pci_device *pci, unsigned capability, uint32_t leas
     region->bar = pci_read8(pci, capability + CAP(bar));
     region->offset = pci_read32(pci, capability + CAP(offset));
     region->length = pci_read32(pci, capability + CAP(length));
-    if (region->length < least || pci_bar(pci, region->bar, &bar))
+    if (region->length < structures[structure].least || pci_bar(pci, region->bar, &bar))
         return false;
-    return bar.kind != PCI_BAR_IO && region->offset <= bar.bytes &&
-           region->length <= bar.bytes - region->offset;
+    return (bar.kind == PCI_BAR_IO) == structures[structure].by_port &&
+           region->offset <= bar.bytes && region->length <= bar.bytes - region->offset;
 }
 
 /* Takes a capability for what it describes, unless an earlier one did. */
@@ -289,7 +297,7 @@ static void consider(struct pci_device *pci, unsigned capability, struct region 
         if (structures[i].type != type || found[i].capability ||
             bytes < structures[i].capability_bytes || capability + bytes > PCI_SPACE)
             continue;
-        if (is_usable(pci, capability, structures[i].least, &region) &&
+        if (is_usable(pci, capability, (enum structure)i, &region) &&
             IS_ALIGNED(region.offset, structures[i].align))
             found[i] = region;
     }
@@ -324,6 +332,23 @@ static int map_common(struct virtio_pci *vp, const struct region *common)
                       &vp->common);
 }
 
+/* By port where the device offers both: a host can tell ports apart faster (§4.1.4.4). */
+static void choose_notify(struct virtio_pci *vp, const struct region *found)
+{
+    const struct region *port = &found[NOTIFY_PORT_CFG];
+    struct pci_bar bar;
+
+    vp->notify = found[NOTIFY_CFG];
+    if (port->capability && pci_bar(vp->pci, port->bar, &bar) == 0 && bar.address) {
+        vp->notify = *port;
+        vp->notify_port = (uint16_t)bar.address;
+        pci_command(vp->pci, PCI_COMMAND_IO, 0);
+    }
+    vp->notify_multiplier =
+        pci_read32(vp->pci, vp->notify.capability +
+                                offsetof(struct virtio_pci_notify_cap, notify_off_multiplier));
+}
+
 static int find_registers(struct virtio_pci *vp)
 {
     struct region found[N_STRUCTURES] = { 0 };
@@ -332,12 +357,10 @@ static int find_registers(struct virtio_pci *vp)
 
     while ((capability = pci_capability(vp->pci, PCI_CAP_VENDOR, capability)))
         consider(vp->pci, capability, found);
-    if (!found[COMMON_CFG].capability || !found[NOTIFY_CFG].capability)
+    if (!found[COMMON_CFG].capability ||
+        !(found[NOTIFY_CFG].capability || found[NOTIFY_PORT_CFG].capability))
         return -ENXIO;
-    vp->notify = found[NOTIFY_CFG];
-    vp->notify_multiplier =
-        pci_read32(vp->pci, vp->notify.capability +
-                                offsetof(struct virtio_pci_notify_cap, notify_off_multiplier));
+    choose_notify(vp, found);
     error = map_common(vp, &found[COMMON_CFG]);
     /* Some device types have no configuration of their own. */
     if (error || !found[DEVICE_CFG].capability)

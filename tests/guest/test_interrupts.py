@@ -57,7 +57,7 @@ def test_many_devices_share_four_lines(machine, tmp_path):
 
 def test_lines_behind_bridges_are_found(tmp_path):
     path, _ = random_disk(tmp_path / "disk", MIB)
-    args = ["-device", "pcie-root-port,id=port,chassis=1,addr=5", "-device", "pcie-pci-bridge,id=bridge,bus=port",
+    args = ["-device", "pcie-root-port,id=root,chassis=1,addr=5", "-device", "pcie-pci-bridge,id=bridge,bus=root",
             "-drive", f"if=none,id=d,format=raw,file={path}",
             "-device", "virtio-blk-pci,disable-legacy=on,drive=d,bus=bridge,addr=3"]
     with Guest("aerostat", net="user", forwards=[80], qemu_args=args, cmdline="irq=intx") as guest:

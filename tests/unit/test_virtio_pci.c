@@ -664,6 +664,75 @@ static void a_multiplier_that_overflows_fails_the_device(void **state)
     assert_false(is_driven());
 }
 
+#define PORTS_ADDRESS 0xc040
+#define PORTS_BYTES   64
+
+/* Beside the notify structure in memory, or alone: a port each two bytes. */
+static void add_notify_by_port(uint32_t address, uint32_t bytes)
+{
+    unsigned at;
+
+    fake_pci_bar(function, 2, PCI_BAR_IO, PORTS_BYTES, address);
+    at = add_capability(VIRTIO_PCI_CAP_NOTIFY_CFG, 20, 2, 8, bytes);
+    fake_put32(function, at + 16, 2);
+}
+
+static struct virtq_doorbell second_doorbell(void)
+{
+    struct virtq_doorbell doorbell;
+
+    scan();
+    assert_int_equal(probes, 1);
+    assert_true(virtio_next(NULL)->started);
+    doorbell = queues[1].ring.doorbell;
+    forget();
+    return doorbell;
+}
+
+static void a_doorbell_is_a_port_where_the_device_has_both(void **state)
+{
+    struct virtq_doorbell doorbell;
+
+    (void)state;
+    add_good_function();
+    add_notify_by_port(PORTS_ADDRESS, 8);
+    doorbell = second_doorbell();
+    assert_int_equal(doorbell.kind, VIRTQ_DOORBELL_PORT16);
+    assert_int_equal(doorbell.port, PORTS_ADDRESS + 8 + 2);
+    assert_int_equal(doorbell.value, 1);
+}
+
+static void a_doorbell_may_be_a_port_alone_and_take_32_bits(void **state)
+{
+    struct virtq_doorbell doorbell;
+
+    (void)state;
+    offer(VIRTIO_F_NOTIFICATION_DATA);
+    add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+    add_common();
+    add_notify_by_port(PORTS_ADDRESS, 16);
+    device.queues[1].notify_off = 2;
+    doorbell = second_doorbell();
+    assert_int_equal(doorbell.kind, VIRTQ_DOORBELL_PORT32);
+    assert_int_equal(doorbell.port, PORTS_ADDRESS + 8 + 4);
+}
+
+static void ports_that_nobody_placed_leave_the_doorbell_in_memory(void **state)
+{
+    (void)state;
+    add_good_function();
+    add_notify_by_port(0, 8);
+    assert_int_equal(second_doorbell().kind, VIRTQ_DOORBELL_MMIO16);
+}
+
+static void a_port_doorbell_outside_its_structure_fails_the_device(void **state)
+{
+    (void)state;
+    add_good_function();
+    add_notify_by_port(PORTS_ADDRESS, 2);
+    assert_false(is_driven());
+}
+
 static void queues_may_share_one_doorbell(void **state)
 {
     unsigned at;
@@ -1019,6 +1088,10 @@ int main(void)
         TEST(a_doorbell_outside_the_notify_structure_fails_the_device),
         TEST(a_doorbell_too_small_for_its_words_fails_the_device),
         TEST(a_multiplier_that_overflows_fails_the_device),
+        TEST(a_doorbell_is_a_port_where_the_device_has_both),
+        TEST(a_doorbell_may_be_a_port_alone_and_take_32_bits),
+        TEST(ports_that_nobody_placed_leave_the_doorbell_in_memory),
+        TEST(a_port_doorbell_outside_its_structure_fails_the_device),
         TEST(queues_may_share_one_doorbell),
         TEST(a_queue_that_is_not_there_fails_the_device),
         TEST(a_device_whose_registers_read_as_ones_is_given_up),

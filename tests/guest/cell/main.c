@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads its first disk and says the CRC-32 of it, then says what the machine
- * is made of, and waits: the network answers, the balloon follows, and the power
- * button ends it.
+ * Reads its first disk and says the CRC-32 of it. Then the network answers, the
+ * balloon follows, each line that is typed is answered by what the machine says
+ * of itself, and the power button ends it.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -71,13 +71,18 @@ static int print_report(void)
 
 int main(void)
 {
-    if (hash_disk() || print_report())
+    char line[80];
+
+    if (hash_disk())
         return 1;
     if (aerostat_network_wait(ADDRESS_MS)) {
         perror("network");
         return 1;
     }
     printf("ready\n");
+    while (fgets(line, sizeof(line), stdin))
+        if (print_report())
+            return 1;
     for (;;)
         sleep(3600);
 }
