@@ -38,9 +38,9 @@ DRIVER_SRCS := drivers/serial.c \
                drivers/smbios.c \
                drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c \
                drivers/pci/place.c drivers/pci/ports.c drivers/pci/report.c drivers/pci/start.c \
-               drivers/virtio/balloon.c drivers/virtio/console.c drivers/virtio/device.c drivers/virtio/names.c \
-               drivers/virtio/pci.c drivers/virtio/pci_legacy.c drivers/virtio/report.c drivers/virtio/rng.c \
-               drivers/virtio/virtq.c
+               drivers/virtio/balloon.c drivers/virtio/console.c drivers/virtio/device.c drivers/virtio/mmio.c \
+               drivers/virtio/mmio_find.c drivers/virtio/names.c drivers/virtio/pci.c drivers/virtio/pci_legacy.c \
+               drivers/virtio/report.c drivers/virtio/rng.c drivers/virtio/virtq.c
 
 BOOT_SRCS := boot/entry64.c boot/handover.c boot/linux.c boot/multiboot2.c boot/pvh.c
 ASM_SRCS  := boot/start.asm boot/entry64.asm boot/linux.asm boot/multiboot2.asm boot/pvh.asm arch/x86_64/entry.asm

@@ -73,19 +73,22 @@ def qemu_binary():
     return path
 
 
-def machine_args(machine, memory, smp=1):
-    """The machine itself. Only what is named is there: no default devices, and no restart after a reset."""
+def machine_args(machine, memory, smp=1, transport="pci"):
+    """The machine itself. Only what is named is there: no default devices, and no restart after a reset. The transport of
+    virtio devices: "pci", or for microvm "mmio" (version 2) and "mmio-legacy" (version 1), without any PCI."""
     kinds = {
         "q35": "q35",
         "pc": "pc",
-        "microvm": "microvm,acpi=on,pcie=on",
+        "microvm": "microvm,acpi=on,pcie=" + ("on" if transport == "pci" else "off"),
     }
+    if transport != "pci" and machine != "microvm":
+        raise QemuError(f"no virtio-mmio on machine '{machine}': microvm")
     if machine not in kinds:
         raise QemuError(f"no machine '{machine}': q35, pc or microvm")
     args = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", kinds[machine]]
     args += ["-m", str(memory), "-smp", str(smp)]
     if machine == "microvm":
-        args += ["-global", "virtio-mmio.force-legacy=false"]
+        args += ["-global", f"virtio-mmio.force-legacy={'true' if transport == 'mmio-legacy' else 'false'}"]
     else:
         args += ["-device", "pvpanic"]
     return args
@@ -96,29 +99,35 @@ def disk_format(path):
         return "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
 
 
-def disk_args(path, index, read_only=False, options=""):
+def virtio_device(kind, transport="pci"):
+    """The name of a virtio device, with what it needs on that transport."""
+    return f"virtio-{kind}-pci,disable-legacy=on" if transport == "pci" else f"virtio-{kind}-device"
+
+
+def disk_args(path, index, read_only=False, options="", transport="pci"):
     """One virtio block device on a raw or qcow2 file; ids are disk0, disk1, ..."""
     if not os.path.exists(path):
         raise QemuError(f"no disk image {path}")
     drive = f"if=none,id=disk{index},format={disk_format(path)},discard=unmap,file={path.replace(',', ',,')}"
     if read_only:
         drive += ",read-only=on"
-    device = f"virtio-blk-pci,disable-legacy=on,drive=disk{index},id=blk{index}"
+    device = f"{virtio_device('blk', transport)},drive=disk{index},id=blk{index}"
     return ["-drive", drive, "-device", device + (options and "," + options)]
 
 
-def user_net_args(forwards=(), index=0, options="", netdev_options=""):
+def user_net_args(forwards=(), index=0, options="", netdev_options="", transport="pci"):
     """One virtio network device on QEMU's user network; forwards are (host port, guest port) on loopback, TCP."""
     netdev = f"user,id=net{index}"
     for host, guest in forwards:
         netdev += f",hostfwd=tcp:127.0.0.1:{host}-:{guest}"
     # No option ROM: nothing here boots from the network, and firmware takes long to run it.
-    device = f"virtio-net-pci,disable-legacy=on,romfile=,netdev=net{index},id=nic{index}"
+    rom = ",romfile=" if transport == "pci" else ""
+    device = f"{virtio_device('net', transport)}{rom},netdev=net{index},id=nic{index}"
     return ["-netdev", netdev + (netdev_options and "," + netdev_options), "-device", device + (options and "," + options)]
 
 
-def balloon_args(options=""):
-    return ["-device", "virtio-balloon-pci,disable-legacy=on,id=balloon0" + (options and "," + options)]
+def balloon_args(options="", transport="pci"):
+    return ["-device", virtio_device("balloon", transport) + ",id=balloon0" + (options and "," + options)]
 
 
 def free_port(first=None):

@@ -50,6 +50,7 @@ class Guest:
 
     app        name of an application (build/NAME.elf) or a path
     machine    "q35", "pc" or "microvm"
+    transport  of virtio devices: "pci", or on microvm "mmio" or "mmio-legacy"
     accel      "tcg" or "kvm"
     memory     MiB, or text with a unit ("4M", "64G")
     cmdline    kernel words -- application arguments
@@ -66,11 +67,11 @@ class Guest:
 
     running = []  # those of the current test, for the report
 
-    def __init__(self, app="hello", *, machine="q35", accel="tcg", cpu=None, smp=1, memory=64, cmdline="", disks=(), net=None,
+    def __init__(self, app="hello", *, machine="q35", transport="pci", accel="tcg", cpu=None, smp=1, memory=64, cmdline="", disks=(), net=None,
                  forwards=(), net_options="", netdev_options="", balloon=False, balloon_options="", qemu_args=(), netns=None,
                  boot=None, deadline=60):
         self.ports = {}
-        args = list(boot) if boot else self._arguments(app, machine, memory, smp, cmdline, disks, net, forwards, net_options,
+        args = list(boot) if boot else self._arguments(app, machine, transport, memory, smp, cmdline, disks, net, forwards, net_options,
                                                        netdev_options, balloon, balloon_options)
         prefix = ["ip", "netns", "exec", netns] if netns else []
         self.vm = qemu.Vm(args + list(qemu_args), accel, cpu, prefix=prefix)
@@ -83,23 +84,25 @@ class Guest:
         self._events_seen = 0
         Guest.running.append(self)
 
-    def _arguments(self, app, machine, memory, smp, cmdline, disks, net, forwards, net_options, netdev_options, balloon,
+    def _arguments(self, app, machine, transport, memory, smp, cmdline, disks, net, forwards, net_options, netdev_options, balloon,
                    balloon_options):
-        args = qemu.machine_args(machine, memory, smp) + ["-kernel", image(app)]
+        args = qemu.machine_args(machine, memory, smp, transport) + ["-kernel", image(app)]
         if cmdline:
             args += ["-append", cmdline]
         for index, disk in enumerate(disks):
             path, options = (disk, "") if isinstance(disk, (str, os.PathLike)) else disk
             words = [word for word in options.split(",") if word]
             read_only = "read_only" in words
-            args += qemu.disk_args(os.fspath(path), index, read_only, ",".join(word for word in words if word != "read_only"))
+            args += qemu.disk_args(os.fspath(path), index, read_only, ",".join(word for word in words if word != "read_only"),
+                                   transport)
         if net == "user":
             self.ports = {port: qemu.free_port() for port in forwards}
-            args += qemu.user_net_args([(host, port) for port, host in self.ports.items()], 0, net_options, netdev_options)
+            args += qemu.user_net_args([(host, port) for port, host in self.ports.items()], 0, net_options, netdev_options,
+                                       transport)
         elif net:
             args += list(net)
         if balloon:
-            args += qemu.balloon_args(balloon_options)
+            args += qemu.balloon_args(balloon_options, transport)
         return args
 
     def __enter__(self):

@@ -55,15 +55,20 @@ def test_many_devices_share_four_lines(machine, tmp_path):
         assert guest.powerdown() == 0
 
 
-def test_lines_behind_bridges_are_found(tmp_path):
+@pytest.mark.parametrize("machine, bridge", [
+    ("q35", "pcie-root-port,id=bridge,chassis=1,addr=5"),
+    ("pc", "pci-bridge,id=bridge,chassis_nr=1,addr=5"),
+])
+def test_lines_behind_bridges_are_found(machine, bridge, tmp_path):
+    """The disk's pin is turned by its own number and by the bridge's."""
     path, _ = random_disk(tmp_path / "disk", MIB)
-    args = ["-device", "pcie-root-port,id=root,chassis=1,addr=5", "-device", "pcie-pci-bridge,id=bridge,bus=root",
-            "-drive", f"if=none,id=d,format=raw,file={path}",
-            "-device", "virtio-blk-pci,disable-legacy=on,drive=d,bus=bridge,addr=3"]
-    with Guest("aerostat", net="user", forwards=[80], qemu_args=args, cmdline="irq=intx") as guest:
+    slot = 3 if machine == "pc" else 0
+    args = ["-device", bridge, "-drive", f"if=none,id=d,format=raw,file={path}",
+            "-device", f"virtio-blk-pci,disable-legacy=on,drive=d,bus=bridge,addr={slot}"]
+    with Guest("aerostat", machine=machine, net="user", forwards=[80], qemu_args=args, cmdline="irq=intx") as guest:
         guest.wait_for(SERVING, 20)
         assert heard_by(guest) == ["line", "line"]
-        assert "0000:02:03.0" in guest.log
+        assert f"0000:01:0{slot}.0" in guest.log
         assert guest.powerdown() == 0
 
 
