@@ -193,3 +193,8 @@ UNIT_TESTS += virtio_console
 virtio_console_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                        lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c \
                        alloc.c clock.c cmdline.c page.c panic.c)
+
+UNIT_TESTS += virtio_mmio
+virtio_mmio_SRCS := drivers/virtio/mmio.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
+                    lib/base/format.c $(addprefix tests/host/,alloc.c clock.c cmdline.c dma.c event.c irq.c log.c mmio.c \
+                    panic.c registers.c)
