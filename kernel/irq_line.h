@@ -23,8 +23,9 @@ struct irq_shared_line;
 
 /* Owned by who listens, which keeps it while it is attached. */
 struct irq_listener {
-    bool (*handler)(void *argument); /* asks its device, and has it lower the line; true: it was it */
-    void (*lost)(void *argument);    /* the line was switched off: nothing comes any more */
+    bool (*handler)(
+        void *argument);          /* asks its device, and has it lower the line; true: it was it */
+    void (*lost)(void *argument); /* the line was switched off: nothing comes any more */
     void *argument;
     const char *name;
     struct list link;               /* set by irq_line_attach() */

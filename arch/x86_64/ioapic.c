@@ -16,8 +16,8 @@
 #define REDIRECTION_ACTIVE_LOW        (1u << 13)
 #define REDIRECTION_DESTINATION_SHIFT 24
 
-#define MAX_IOAPICS  8
-#define MAX_PINS     256
+#define MAX_IOAPICS   8
+#define MAX_PINS      256
 #define VERSION_LEAST 0x10 /* a part of its own; older ones are not on any board with this CPU */
 
 static struct ioapic {

@@ -25,7 +25,8 @@ static void add_from_dsdt(void)
 {
     const struct acpi_fadt *fadt = acpi_fadt();
     struct acpi_device found[MAX_SLOTS];
-    unsigned n = fadt && fadt->hardware_reduced ? acpi_find_devices("LNRO0005", found, MAX_SLOTS) : 0;
+    unsigned n =
+        fadt && fadt->hardware_reduced ? acpi_find_devices("LNRO0005", found, MAX_SLOTS) : 0;
 
     for (unsigned i = 0; i < n; i++) {
         struct irq_line line = line_of(found[i].irq);

@@ -73,8 +73,8 @@ struct fake_transport {
     bool reset_never_ends;
     unsigned reset_polls; /* looks until a reset, also of a queue, has ended */
     bool queue_reset_never_ends;
-    bool line_stays_up; /* whatever is taken */
-    bool line_is_dead;  /* it leads to nobody */
+    bool line_stays_up;            /* whatever is taken */
+    bool line_is_dead;             /* it leads to nobody */
     uint16_t notif_config_data;    /* + the queue's index: what its notifications carry */
     unsigned vectors_refused_from; /* vectors of this number and above are not taken; 0: all are */
     bool needs_reset;              /* shows in the status; goes with a reset */

@@ -37,8 +37,8 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
-#include <linux/virtio_net.h>
 #include <linux/virtio_mmio.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
 #undef virtio_pci_cap
@@ -73,8 +73,8 @@ enum {
 #include "drivers/virtio/spec/config.h"
 #include "drivers/virtio/spec/console.h"
 #include "drivers/virtio/spec/ids.h"
-#include "drivers/virtio/spec/net.h"
 #include "drivers/virtio/spec/mmio.h"
+#include "drivers/virtio/spec/net.h"
 #include "drivers/virtio/spec/pci.h"
 #include "drivers/virtio/spec/ring.h"
 

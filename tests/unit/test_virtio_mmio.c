@@ -240,15 +240,16 @@ static int probe(struct virtio_device *dev)
         if (virtio_queue_setup(dev, &queues[i], i, 16, 0, &event))
             return -EIO;
     beyond = virtio_queue_setup(dev, &queues[0], QUEUES, 16, 0, &event);
-    if (virtio_config_read(dev, 0, &config_number, 8) || virtio_config_read(dev, 9, &config_byte, 1))
+    if (virtio_config_read(dev, 0, &config_number, 8) ||
+        virtio_config_read(dev, 9, &config_byte, 1))
         return -EIO;
     virtio_config_watch(dev, &config_event);
     return virtio_start(dev);
 }
 
-static const struct virtio_driver driver LINKER_SET(virtio_drivers) = {
-    .name = "test-mmio", .type = VIRTIO_ID_BLOCK, .probe = probe
-};
+static const struct virtio_driver driver LINKER_SET(virtio_drivers) = { .name = "test-mmio",
+                                                                        .type = VIRTIO_ID_BLOCK,
+                                                                        .probe = probe };
 
 static const struct irq_line line = { .gsi = 21 };
 
@@ -415,7 +416,8 @@ static void an_impossible_place_is_refused_untouched(void **state)
 static void an_interrupt_is_acknowledged_for_what_was_handled_and_no_more(void **state)
 {
     (void)state;
-    PROVES("MMIO-REG-18", "MMIO-REG-19", "MMIO-REG-20", "MMIO-INT-01", "MMIO-INT-02", "MMIO-INT-03");
+    PROVES("MMIO-REG-18", "MMIO-REG-19", "MMIO-REG-20", "MMIO-INT-01", "MMIO-INT-02",
+           "MMIO-INT-03");
     assert_int_equal(add(), 0);
     slot.interrupt_status = 0xfffffffd;
     assert_true(host_line_raise(line.gsi));

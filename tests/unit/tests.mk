@@ -198,3 +198,6 @@ UNIT_TESTS += virtio_mmio
 virtio_mmio_SRCS := drivers/virtio/mmio.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                     lib/base/format.c $(addprefix tests/host/,alloc.c clock.c cmdline.c dma.c event.c irq.c log.c mmio.c \
                     panic.c registers.c)
+
+UNIT_TESTS += irq_line
+irq_line_SRCS := kernel/irq_line.c tests/host/irq.c tests/host/log.c
