@@ -292,6 +292,77 @@ static void a_driver_that_fails_leaves_bus_mastering_off(void **state)
     assert_true(logged("test could not take it"));
 }
 
+/* ---- where interrupt pins lead */
+
+static uint32_t gsi_of(unsigned bus, unsigned slot)
+{
+    struct pci_device *device = NULL;
+    struct irq_line line;
+
+    while ((device = pci_next(device)))
+        if (device->at.bus == bus && device->at.device == slot)
+            return pci_line(device, &line) ? UINT32_MAX : line.gsi;
+    return UINT32_MAX;
+}
+
+static struct irq_line isa_line(unsigned irq)
+{
+    return (struct irq_line){ .gsi = irq + 100 };
+}
+
+static unsigned find_links(struct irq_line *links, unsigned max)
+{
+    for (unsigned i = 0; i < max; i++)
+        links[i] = (struct irq_line){ .gsi = 12 + i };
+    return max;
+}
+
+static void add_pinned(unsigned bus, unsigned slot, uint16_t pin_and_line)
+{
+    fake_put16(fake_pci_function(fake, bus, slot, 0, 0x9999, 1), PCI_INTERRUPT, pin_and_line);
+}
+
+static void pins_lead_where_the_host_bridge_wires_them(void **state)
+{
+    (void)state;
+    pci_isa_line = isa_line;
+    pci_find_links = find_links;
+    fake_pci_function(fake, 0, 0, 0, 0x8086, 0x29c0);
+    add_pinned(0, 1, 0x010a);
+    add_pinned(0, 3, 0x020a);
+    add_pinned(0, 4, 0x000a); /* no pin */
+    add_pinned(0, 5, 0x050a); /* nor such a one */
+    fake_pci_bridge(fake, 0, 6, 1, 1);
+    add_pinned(1, 7, 0x010a);
+    add_pinned(0, 26, 0x030a);
+    add_pinned(0, 30, 0x020a);
+    scan();
+    assert_int_equal(gsi_of(0, 1), 21);
+    assert_int_equal(gsi_of(0, 3), 20);
+    assert_int_equal(gsi_of(0, 4), UINT32_MAX);
+    assert_int_equal(gsi_of(0, 5), UINT32_MAX);
+    assert_int_equal(gsi_of(1, 7), 20 + (6 + 7) % 4);
+    assert_int_equal(gsi_of(0, 26), 18);
+    assert_int_equal(gsi_of(0, 30), 21);
+    pci_isa_line = NULL;
+    pci_find_links = NULL;
+}
+
+static void pins_of_an_unknown_board_lead_where_the_line_register_says(void **state)
+{
+    (void)state;
+    pci_isa_line = isa_line;
+    fake_pci_function(fake, 0, 0, 0, 0x8086, 0x1237);
+    add_pinned(0, 1, 0x010b);
+    add_pinned(0, 2, 0x0100);
+    add_pinned(0, 3, 0x01ff);
+    scan();
+    assert_int_equal(gsi_of(0, 1), 111);
+    assert_int_equal(gsi_of(0, 2), UINT32_MAX);
+    assert_int_equal(gsi_of(0, 3), UINT32_MAX);
+    pci_isa_line = NULL;
+}
+
 static void a_driver_that_declines_is_not_reported(void **state)
 {
     (void)state;
@@ -856,6 +927,8 @@ int main(void)
         TEST(hosts_may_not_share_buses_of_a_segment),
         TEST(a_driver_gets_what_it_matches_with_bus_mastering_on_and_intx_off),
         TEST(a_driver_that_fails_leaves_bus_mastering_off),
+        TEST(pins_lead_where_the_host_bridge_wires_them),
+        TEST(pins_of_an_unknown_board_lead_where_the_line_register_says),
         TEST(a_driver_that_declines_is_not_reported),
         TEST(capabilities_are_found_in_order_and_read_once),
         TEST(capabilities_are_not_looked_for_without_the_status_bit),
