@@ -26,7 +26,7 @@ static const char *interrupts_text(const struct virtio_device *dev)
     if (dev->interrupts == VIRTIO_INTERRUPTS_MSIX)
         return "msix";
     if (dev->interrupts == VIRTIO_INTERRUPTS_LINE)
-        return dev->line_heard ? "line" : "line, not heard yet";
+        return "line";
     return dev->ticking ? "none, a timer" : "poll";
 }
 
@@ -97,6 +97,8 @@ static void tell_device(struct report *report, const struct virtio_device *dev)
     if (dev->started) {
         report_text(report, "ring", "%s", virtio_ring_text(dev));
         report_text(report, "interrupts", "%s", interrupts_text(dev));
+        if (dev->interrupts == VIRTIO_INTERRUPTS_LINE)
+            report_text(report, "line_heard", "%s", dev->line_heard ? "yes" : "not yet");
         report_number(report, "vectors", vectors_in_use(dev));
         if (!list_empty(&dev->queues))
             report_text(report, "doorbell", "%s", doorbell_text(dev));

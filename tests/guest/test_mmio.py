@@ -29,6 +29,7 @@ def check_appliance(transport, heard, words="", **arguments):
         devices = status(guest)
         assert {device["driver"] for device in devices} == {"virtio-net", "virtio-balloon"}
         assert [device["interrupts"] for device in devices] == 2 * [heard]
+        assert heard == "poll" or {device["line_heard"] for device in devices} == {"yes"}
         guest.qmp("set_link", name="nic0", up=False)
         guest.wait_for(r"^eth0: link down$", 10)
         return guest
