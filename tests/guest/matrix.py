@@ -76,12 +76,7 @@ class Cell:
     # --- what QEMU is told
 
     def machine_args(self):
-        args = qemu.machine_args(self.machine, MEMORY_MIB, self.cpus)
-        if self.on_mmio:
-            args[args.index("microvm,acpi=on,pcie=on")] = "microvm,acpi=on"
-        if self.transport == "mmio-legacy":
-            args[args.index("virtio-mmio.force-legacy=false")] = "virtio-mmio.force-legacy=true"
-        return args
+        return qemu.machine_args(self.machine, MEMORY_MIB, self.cpus, self.transport if self.on_mmio else "pci")
 
     def device(self, kind, ident, *options):
         words = [f"virtio-{kind}-{'device' if self.on_mmio else 'pci'}", f"id={ident}", *options]
@@ -111,8 +106,9 @@ class Cell:
     def check_report(self, report):
         told = {device["driver"]: device for device in report["virtio"]["device"]}
         assert set(told) == {"virtio-blk", "virtio-net", "virtio-balloon"}
-        transport = {"legacy": "pci-legacy", "transitional": "pci", "modern": "pci"}.get(self.transport, self.transport)
+        transport = {"legacy": "pci-legacy", "mmio": "mmio", "mmio-legacy": "mmio"}.get(self.transport, "pci")
         assert {device["transport"] for device in told.values()} == {transport}
+        assert {"VERSION_1" in device["accepted"] for device in told.values()} == {not self.is_legacy}
         assert {device["ring"] for device in told.values()} == {self.ring}
         assert {device["doorbell"] for device in told.values()} == {self.doorbell}
         for name, device in told.items():
