@@ -23,7 +23,7 @@ HOST_CC := clang
 
 BASE_SRCS := lib/base/blake2s.c lib/base/chacha20.c lib/base/format.c lib/base/parse.c lib/base/string.c
 
-ARCH_SRCS := arch/x86_64/apic.c arch/x86_64/cpu_random.c arch/x86_64/hypervisor.c arch/x86_64/ioapic.c arch/x86_64/kvm.c \
+ARCH_SRCS := arch/x86_64/apic.c arch/x86_64/cpu_random.c arch/x86_64/hypervisor.c arch/x86_64/ioapic.c arch/x86_64/kvm.c arch/x86_64/kvm_pv.c \
              arch/x86_64/paging.c arch/x86_64/tls.c arch/x86_64/trap.c arch/x86_64/tsc.c
 
 KERNEL_SRCS := kernel/alloc.c kernel/chardev.c kernel/clock.c kernel/cmdline.c kernel/dma.c kernel/exit.c kernel/init.c \
@@ -43,7 +43,8 @@ DRIVER_SRCS := drivers/serial.c \
                drivers/virtio/report.c drivers/virtio/rng.c drivers/virtio/virtq.c
 
 BOOT_SRCS := boot/entry64.c boot/handover.c boot/linux.c boot/multiboot2.c boot/pvh.c
-ASM_SRCS  := boot/start.asm boot/entry64.asm boot/linux.asm boot/multiboot2.asm boot/pvh.asm arch/x86_64/entry.asm
+ASM_SRCS  := boot/start.asm boot/entry64.asm boot/linux.asm boot/multiboot2.asm boot/pvh.asm arch/x86_64/entry.asm \
+             arch/x86_64/hypercall.asm
 
 include lib/libc/libc.mk
 include lib/net/net.mk

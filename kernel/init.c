@@ -5,6 +5,7 @@
  */
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/kvm_pv.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/tls.h"
 #include "arch/x86_64/trap.h"
@@ -113,7 +114,9 @@ static void start_interrupts(const struct boot_info *boot)
     static struct timer clock_timer;
     static struct acpi_madt madt;
 
-    if (apic_init())
+    if (cmdline_value("kvm-off"))
+        kvm_pv_turn_off(cmdline_value("kvm-off"));
+    if (apic_init(irq_mode == IRQ_MODE_POLL))
         start_failed("this CPU has no local APIC");
     if (acpi_madt(&madt) == 0)
         for (unsigned i = 0; i < madt.n_ioapics; i++)

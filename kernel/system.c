@@ -2,6 +2,7 @@
 /* What the kernel itself has to report: how it was started, its memory, its time. */
 #include "kernel/system.h"
 #include "arch/x86_64/apic.h"
+#include "arch/x86_64/kvm_pv.h"
 #include "boot/boot_info.h"
 #include "kernel/clock.h"
 #include "kernel/cmdline.h"
@@ -33,6 +34,12 @@ static void tell_system(struct report *report)
     report_text(report, "local_apic", "%s", apic_is_x2apic() ? "x2APIC" : "xAPIC");
     report_text(report, "timer", "%s", apic_timer_name());
     report_number(report, "cpus", n_cpus);
+    report_open_words(report, "paravirtual");
+    for (unsigned i = 0; i < KVM_PV_N; i++)
+        if (kvm_pv_has((enum kvm_pv_feature)i))
+            report_word(report, kvm_pv_name((enum kvm_pv_feature)i));
+    report_close_words(report);
+    report_number(report, "stolen_ns", apic_stolen_ns());
 }
 
 REPORTER(system_reporter) = { "system", 10, tell_system };

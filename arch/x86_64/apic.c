@@ -2,6 +2,7 @@
 #include "arch/x86_64/apic.h"
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/kvm_pv.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/clock.h"
 #include "kernel/hypervisor.h"
@@ -47,6 +48,8 @@
 #define SHORTEST_LESSON_NS (NSEC_PER_MSEC / 10) /* to find that it is faster */
 #define LONGEST_SLEEP_NS   (NSEC_PER_SEC * 60)
 
+static struct kvm_pv_area pv_area; /* of the one CPU there is */
+
 static bool x2apic;
 static volatile uint8_t *registers;
 
@@ -72,7 +75,7 @@ static void apic_write(uint32_t offset, uint32_t value)
         mmio_write32(registers + offset, value);
 }
 
-int apic_init(void)
+int apic_init(bool polling)
 {
     struct cpuid_regs features = cpuid(1, 0);
     uint64_t base;
@@ -96,6 +99,7 @@ int apic_init(void)
     apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
     apic_write(APIC_LVT_LINT1, APIC_LVT_NMI);
     apic_write(APIC_SVR, APIC_SVR_ENABLE | TRAP_SPURIOUS);
+    kvm_pv_start(&pv_area, polling);
     return 0;
 }
 
@@ -111,7 +115,13 @@ uint32_t apic_id(void)
 
 void apic_eoi(void)
 {
-    apic_write(APIC_EOI, 0);
+    if (!kvm_pv_takes_eoi(&pv_area.eoi))
+        apic_write(APIC_EOI, 0);
+}
+
+uint64_t apic_stolen_ns(void)
+{
+    return kvm_pv_steal_ns(&pv_area);
 }
 
 uint64_t apic_message_address(void)

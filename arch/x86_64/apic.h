@@ -10,10 +10,14 @@
 #include "lib/base/types.h"
 
 /*
- * Enables the local APIC of this CPU and silences the legacy controllers.
- * -ENODEV: there is none, or its registers can not be reached.
+ * Enables the local APIC of this CPU and silences the legacy controllers, and what
+ * KVM offers beside it. polling: devices are polled, so that the host need not poll for
+ * us. -ENODEV: there is none, or its registers can not be reached.
  */
-int apic_init(void);
+int apic_init(bool polling);
+
+/* What the host gave to others while this CPU was ready to run, in ns, where it tells; else 0. */
+uint64_t apic_stolen_ns(void);
 
 bool apic_is_x2apic(void);
 uint32_t apic_id(void);

@@ -27,6 +27,9 @@ enum ist { IST_INTERRUPT = 1, IST_EXCEPTION = 2, IST_CRITICAL = 3 };
 
 #define RED_ZONE_BYTES 128
 
+#define HYPERCALL_BYTES 3
+#define KVM_ENOSYS      1000
+
 struct idt_gate {
     uint16_t offset_low, selector, ist_and_type_low;
     uint16_t offset_middle;
@@ -49,6 +52,7 @@ struct tss {
 
 extern const char exception_stubs[], interrupt_stubs[]; /* arch/x86_64/entry.asm */
 extern uint64_t gdt_tss[2];
+extern const char kvm_hypercall_intel[], kvm_hypercall_amd[]; /* arch/x86_64/hypercall.asm */
 
 #define EXCEPTION_STUB_BYTES 16
 #define INTERRUPT_STUB_BYTES 8
@@ -113,12 +117,24 @@ void trap_open_interrupt(unsigned vector)
              IST_INTERRUPT);
 }
 
+/* A KVM that cannot take the call answers like one that does not know it. */
+static bool is_refused_hypercall(struct trap_frame *frame)
+{
+    if (frame->rip != (uintptr_t)kvm_hypercall_intel && frame->rip != (uintptr_t)kvm_hypercall_amd)
+        return false;
+    frame->rax = (uint64_t)-KVM_ENOSYS;
+    frame->rip += HYPERCALL_BYTES;
+    return true;
+}
+
 void trap_exception(struct trap_frame *frame);
 void trap_exception(struct trap_frame *frame)
 {
     uintptr_t address = cr2_read();
 
     if (frame->vector == VECTOR_PAGE_FAULT && trap_page_fault(frame, address))
+        return;
+    if (is_refused_hypercall(frame))
         return;
     trap_unhandled(frame, address);
 }

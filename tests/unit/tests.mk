@@ -112,6 +112,10 @@ virtio_pci_legacy_SRCS := $(virtio_pci_SRCS) tests/host/fake_device.c tests/host
 UNIT_TESTS += kvm
 kvm_SRCS := tests/host/log.c
 
+# Includes arch/x86_64/kvm_pv.c.
+UNIT_TESTS += kvm_pv
+kvm_pv_SRCS := tests/host/log.c
+
 UNIT_TESTS += virtio_net
 virtio_net_SRCS := drivers/virtio/net.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                    kernel/netdev.c lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c \
