@@ -107,22 +107,44 @@ void virtio_trouble(struct virtio_device *dev, const char *reason)
     dev->last_trouble = reason;
 }
 
-/* Waits until a reset, of the device or of one queue, has ended; false: it did not in time. */
-static bool ends(struct virtio_device *dev, bool (*is_reset)(struct virtio_device *, uint16_t),
-                 uint16_t index)
+/* Lies on the stack of a thread that waits for a reset: the device may be removed meanwhile. */
+struct wait {
+    struct list link;
+    bool orphaned; /* by virtio_remove(): the device's struct may be gone */
+};
+
+/*
+ * Waits until a reset, of the device or of one queue, has ended. 0; -ETIMEDOUT; -ENODEV: it was
+ * removed meanwhile, and is not touched any more.
+ */
+static int await_reset(struct virtio_device *dev,
+                       bool (*is_reset)(struct virtio_device *, uint16_t), uint16_t index)
 {
     uint64_t deadline_ns;
+    struct wait wait = { .orphaned = false };
+    bool ended = false;
 
     for (unsigned i = 0; i < RESET_QUICK_LOOKS; i++)
         if (is_reset(dev, index))
-            return true;
+            return 0;
     deadline_ns = clock_monotonic_ns() + RESET_DEADLINE_NS;
-    while (clock_monotonic_ns() < deadline_ns) {
+    while (!ended && clock_monotonic_ns() < deadline_ns) {
+        list_append(&dev->waits, &wait.link);
         thread_sleep_until(clock_monotonic_ns() + RESET_LOOK_NS);
-        if (is_reset(dev, index))
-            return true;
+        list_remove(&wait.link);
+        if (wait.orphaned)
+            return -ENODEV;
+        ended = is_reset(dev, index);
     }
-    return false;
+    return ended ? 0 : -ETIMEDOUT;
+}
+
+static void orphan_waits(struct virtio_device *dev)
+{
+    struct list *link;
+
+    while ((link = list_pop(&dev->waits)))
+        CONTAINER_OF(link, struct wait, link)->orphaned = true;
 }
 
 static bool device_is_reset(struct virtio_device *dev, uint16_t unused)
@@ -133,15 +155,21 @@ static bool device_is_reset(struct virtio_device *dev, uint16_t unused)
 
 int virtio_reset(struct virtio_device *dev)
 {
+    int error;
+
     dev->started = false;
     dev->status = 0;
     dev->config_changed = false;
-    dev->transport->set_status(dev, 0);
-    dev->stuck = !ends(dev, device_is_reset, 0);
-    if (!dev->stuck)
+    dev->stuck = false;
+    if (dev->gone) /* what has left its bus reaches no memory */
         return 0;
-    dev->transport->cut_off(dev);
-    return -ETIMEDOUT;
+    dev->transport->set_status(dev, 0);
+    error = await_reset(dev, device_is_reset, 0);
+    if (error == -ETIMEDOUT) {
+        dev->stuck = true;
+        dev->transport->cut_off(dev);
+    }
+    return error;
 }
 
 const char *virtio_needs_reset(struct virtio_device *dev)
@@ -1042,6 +1070,7 @@ int virtio_add(struct virtio_device *dev)
 {
     dev->number = next_number++;
     list_init(&dev->queues);
+    list_init(&dev->waits);
     dev->storm_from = STORM_FROM;
     dev->config_vector = VIRTIO_NO_VECTOR;
     list_append(&devices, &dev->link);
@@ -1055,7 +1084,7 @@ int virtio_queue_reset(struct virtio_queue *queue)
     if (!virtio_has(dev, VIRTIO_F_RING_RESET))
         return -EOPNOTSUPP;
     dev->transport->queue_reset(dev, queue->index);
-    return ends(dev, dev->transport->queue_is_reset, queue->index) ? 0 : -ETIMEDOUT;
+    return await_reset(dev, dev->transport->queue_is_reset, queue->index);
 }
 
 int virtio_queue_restart(struct virtio_queue *queue)
@@ -1115,6 +1144,7 @@ void virtio_remove(struct virtio_device *dev)
         dev->driver->remove(dev);
     if (virtio_reset(dev))
         log_device(LOG_ERROR, dev, "does not answer a reset, its memory stays lost", 0);
+    orphan_waits(dev);
     forget_queues(dev);
     list_remove(&dev->link);
     dev->driver = NULL;

@@ -159,6 +159,8 @@ struct virtio_device {
     bool config_changed; /* set by the interrupt handler, cleared by virtio_config_changed() */
     uint8_t status;      /* as last written by us */
     bool started;        /* DRIVER_OK is set */
+    bool gone;           /* set by the transport: it has left, nothing is asked of it */
+    struct list waits;   /* of threads for a reset to end */
     bool stuck;          /* a reset did not end: its memory is not ours again */
     uint32_t generation; /* of the configuration when a change was last looked for */
     uint64_t look_ns;    /* polling: when to look again */
@@ -264,7 +266,8 @@ int virtio_start(struct virtio_device *dev);
 /*
  * Resets the device and waits until it says that it is done (§2.4.2). 0:
  * it has forgotten all queues and touches no memory; -ETIMEDOUT: it did not
- * answer within a second: what was lent to it stays lost.
+ * answer within a second: what was lent to it stays lost; -ENODEV: it was removed
+ * while we slept, the driver's remove has done the rest, and the struct may be gone.
  */
 int virtio_reset(struct virtio_device *dev);
 

@@ -582,7 +582,8 @@ static void recover(struct virtio_net *net)
     bool patient = patience_lasts(&net->patience);
     const char *why = NULL;
 
-    if (!patient || !restart_queues(net))
+    /* Removed while a queue's reset slept, there is no device to reset any more. */
+    if (!patient || (!restart_queues(net) && !net->dead))
         why = restart_device(net, patient);
     if (net->dead)
         return;
