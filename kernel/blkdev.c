@@ -23,19 +23,28 @@ static void name_device(struct blkdev *dev, unsigned index)
 
 void blkdev_register(struct blkdev *dev)
 {
-    name_device(dev, n_named++);
+    dev->number = n_named++;
+    name_device(dev, dev->number);
     list_append(&devices, &dev->link);
 }
 
 void blkdev_unregister(struct blkdev *dev)
 {
+    dev->gone = true;
     list_remove(&dev->link);
+}
+
+unsigned blkdev_numbers(void)
+{
+    return n_named;
 }
 
 struct blkdev *blkdev_next(const struct blkdev *dev)
 {
     const struct list *link = dev ? &dev->link : &devices;
 
+    if (dev && dev->gone)
+        return NULL;
     return link->next == &devices ? NULL : CONTAINER_OF(link->next, struct blkdev, link);
 }
 

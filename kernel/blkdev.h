@@ -106,6 +106,8 @@ struct blkdev_counters {
 struct blkdev {
     struct list link; /* among all devices, set by blkdev_register() */
     char name[8];     /* "vda", set by blkdev_register() */
+    unsigned number;  /* 0 for the first one, never used again; set by blkdev_register() */
+    bool gone;        /* set by blkdev_unregister(): what is asked of it fails */
 
     /* Set by the driver before blkdev_register(). */
     const struct blkdev_ops *ops;
@@ -130,8 +132,14 @@ struct blkdev {
 
 /* ---- for users */
 
-/* The first device with NULL, then one after the other; NULL after the last. */
+/*
+ * The first device with NULL, then one after the other; NULL after the last, and after one that
+ * went while it was looked at. A struct blkdev stays memory for good.
+ */
 struct blkdev *blkdev_next(const struct blkdev *dev);
+
+/* How many there have ever been: the number of the next one. */
+unsigned blkdev_numbers(void);
 
 /* Takes in what the device has to tell, such as a new capacity; who does not submit asks for it. */
 void blkdev_update(struct blkdev *dev);

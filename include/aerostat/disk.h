@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Disks, for applications whose app.mk says USES = fs. They are numbered from 0
- * in the order in which they were found. A sector has 512 bytes, whatever the
+ * in the order in which they were found or came; a number is not used again when its
+ * disk goes. A sector has 512 bytes, whatever the
  * block size of the disk; a transfer is whole blocks of the disk.
  *
  * One transfer after the other:
@@ -25,7 +26,7 @@
  *         ...                                    done[i]->error, done[i]->cookie
  *
  * Errors: -1 and errno, unless said otherwise. Every function that names a disk
- * fails with ENODEV where there is none of that number.
+ * fails with ENODEV where there is none of that number, or not any more.
  *
  * Threads: for the application's thread, not for signal handlers. While it waits,
  * the network and the balloon go on.
@@ -52,8 +53,14 @@ struct aerostat_disk {
     bool write_back; /* what is written is durable only after aerostat_disk_flush() */
 };
 
-/* How many disks there are, from 0; does not fail. */
+/* How many numbers disks have had so far, of those that went too; does not fail. */
 unsigned aerostat_disk_count(void);
+
+/*
+ * Waits until there is a disk of that number. 0; -1: ENODEV: it went already; ETIMEDOUT.
+ * aerostat_disk_count() is the number of the next one that comes.
+ */
+int aerostat_disk_await(unsigned index, unsigned milliseconds);
 
 /* Fills *disk with what the index-th disk is now. 0; -1: ENODEV. May wait for the disk. */
 int aerostat_disk_get(unsigned index, struct aerostat_disk *disk);
@@ -115,7 +122,8 @@ struct aerostat_disk_request {
 
 /*
  * One thread's requests on one disk. The caller owns it; it stays in place while a request
- * is in flight, needs no closing, and any number may be open.
+ * is in flight, needs no closing, and any number may be open. When the disk goes, all
+ * that is in flight comes back, and what is submitted later too: with EIO, unless done.
  */
 struct aerostat_disk_queue {
     uint64_t system[4];

@@ -10,8 +10,12 @@
 
 #include "kernel/alloc.h"
 #include "kernel/blkdev.h"
+#include "kernel/clock.h"
+#include "kernel/thread.h"
 #include "lib/fs/partition.h"
 #include "lib/libc/kernel_call.h"
+
+#define LOOK_AGAIN_NS (10 * NSEC_PER_MSEC)
 
 struct request {
     struct blk_request kernel;
@@ -30,18 +34,9 @@ static struct blkdev *find(unsigned index)
 {
     struct blkdev *dev = blkdev_next(NULL);
 
-    while (dev && index--)
+    while (dev && dev->number != index)
         dev = blkdev_next(dev);
     return dev;
-}
-
-static unsigned count(void)
-{
-    unsigned n = 0;
-
-    for (struct blkdev *dev = blkdev_next(NULL); dev; dev = blkdev_next(dev))
-        n++;
-    return n;
 }
 
 static int get(unsigned index, struct aerostat_disk *disk)
@@ -105,7 +100,27 @@ static int describe_partitions(unsigned index, char *buffer, size_t size)
 
 unsigned aerostat_disk_count(void)
 {
-    return KERNEL_CALL(unsigned, count());
+    return KERNEL_CALL(unsigned, blkdev_numbers());
+}
+
+/* Arrivals are rare: who waits for one looks a hundred times a second. */
+static int await(unsigned index, unsigned milliseconds)
+{
+    uint64_t end_ns = clock_monotonic_ns() + milliseconds * NSEC_PER_MSEC;
+
+    while (!find(index)) {
+        if (index < blkdev_numbers())
+            return -ENODEV;
+        if (clock_monotonic_ns() >= end_ns)
+            return -ETIMEDOUT;
+        thread_sleep_until(MIN(clock_monotonic_ns() + LOOK_AGAIN_NS, end_ns));
+    }
+    return 0;
+}
+
+int aerostat_disk_await(unsigned index, unsigned milliseconds)
+{
+    return (int)KERNEL_RESULT(await(index, milliseconds));
 }
 
 int aerostat_disk_get(unsigned index, struct aerostat_disk *disk)
