@@ -317,6 +317,10 @@ static bool drives(const struct pci_driver *driver, const struct pci_device *dev
 
 static void quieten(struct pci_device *device)
 {
+    if (device->gone) {
+        device->driver = NULL;
+        return;
+    }
     if (device->msix.capability)
         pci_msix_stop(device);
     pci_command(device, 0, PCI_COMMAND_MASTER);
@@ -371,6 +375,72 @@ int pci_scan(void)
     LIST_FOR_EACH (link, &devices)
         find_driver(CONTAINER_OF(link, struct pci_device, link));
     return n_devices;
+}
+
+/* The bus numbers behind a bridge, as firmware has set them; false: there are none. */
+static bool buses_behind(struct pci_device *bridge, unsigned *first, unsigned *last)
+{
+    uint32_t buses = pci_read32(bridge, PCI_BUSES);
+
+    *first = buses >> 8 & 0xff;
+    *last = buses >> 16 & 0xff;
+    return *first > bridge->at.bus && *last >= *first && *last <= bridge->host->bus_last;
+}
+
+static bool lies_behind(const struct pci_device *device, const struct pci_device *bridge,
+                        unsigned first, unsigned last)
+{
+    return device->host == bridge->host && device->at.bus >= first && device->at.bus <= last;
+}
+
+int pci_scan_behind(struct pci_device *bridge)
+{
+    struct scan scan = { .host = bridge->host };
+    struct list *before = devices.prev;
+    unsigned first, last;
+    int error = 0;
+
+    if (!buses_behind(bridge, &first, &last))
+        return -ENODEV;
+    note_bridge(&scan, bridge);
+    for (unsigned bus = first; bus <= last && !error; bus++)
+        error = in_set(scan.wanted, bus) ? scan_bus(&scan, bus) : 0;
+    for (struct list *link = before->next; link != &devices; link = link->next)
+        find_driver(CONTAINER_OF(link, struct pci_device, link));
+    return error ? error : n_devices;
+}
+
+static void forget_device(struct pci_device *device)
+{
+    pci_release(device);
+    list_remove(&device->link);
+    kfree(device);
+    n_devices--;
+}
+
+/* From the first on each time: while a driver lets go, others may be listed and let go. */
+static struct pci_device *last_behind(struct pci_device *bridge, unsigned first, unsigned last)
+{
+    for (struct list *link = devices.prev; link != &devices; link = link->prev) {
+        struct pci_device *device = CONTAINER_OF(link, struct pci_device, link);
+
+        if (lies_behind(device, bridge, first, last))
+            return device;
+    }
+    return NULL;
+}
+
+void pci_forget_behind(struct pci_device *bridge, bool gone)
+{
+    struct pci_device *device;
+    unsigned first, last;
+
+    if (!buses_behind(bridge, &first, &last))
+        return;
+    while ((device = last_behind(bridge, first, last))) {
+        device->gone = gone;
+        forget_device(device);
+    }
 }
 
 void pci_forget(void)

@@ -71,6 +71,7 @@ struct pci_device {
     uint8_t header;                  /* PCI_HEADER_NORMAL, _BRIDGE or another; without the flag */
     const struct pci_driver *driver; /* NULL: none has taken it */
     void *driver_state;              /* the driver's own */
+    bool gone;                       /* not on its bus any more: remove() asks nothing of it */
 
     bool command_known; /* command and status were read */
     uint16_t command;   /* as last written */
@@ -134,6 +135,19 @@ int pci_add_ports(void);
  * probe them. Returns how many there are, or -ENOMEM.
  */
 int pci_scan(void);
+
+/*
+ * Finds the functions that have come behind a bridge, those behind its bridges
+ * too, and lets drivers probe them. Nothing is listed behind it yet. Returns how
+ * many there are now in all, or a negative errno.
+ */
+int pci_scan_behind(struct pci_device *bridge);
+
+/*
+ * Forgets what is behind a bridge, after each driver's remove, which may sleep.
+ * gone: it has left already, or is not answered for.
+ */
+void pci_forget_behind(struct pci_device *bridge, bool gone);
 
 /* Gives back devices and hosts, after each driver's remove. For tests. */
 void pci_forget(void);
@@ -216,6 +230,13 @@ int pci_msix_start(struct pci_device *device);
 void pci_msix_set(struct pci_device *device, unsigned entry, struct irq_message message);
 void pci_msix_mask(struct pci_device *device, unsigned entry);
 void pci_msix_stop(struct pci_device *device);
+
+/*
+ * MSI, with the one message. -ENODEV: the device has none, -EIO: its capability is
+ * nonsense.
+ */
+int pci_msi_start(struct pci_device *device, struct irq_message message);
+void pci_msi_stop(struct pci_device *device);
 
 /* "0000:00:1f.2" */
 #define PCI_ADDRESS_TEXT 16

@@ -448,6 +448,7 @@ static void remove(struct pci_device *pci)
 {
     struct virtio_device *dev = pci->driver_state; /* with what it is the first part of */
 
+    dev->gone = pci->gone;
     virtio_remove(dev);
     kfree(dev);
 }

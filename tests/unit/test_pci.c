@@ -722,7 +722,7 @@ static void a_bar_as_large_as_can_be_does_not_overflow_the_window(void **state)
     pci_find_window = NULL;
 }
 
-static void nothing_is_placed_behind_a_bridge_or_into_its_window(void **state)
+static void what_is_behind_a_bridge_is_placed_in_its_window_and_nothing_else(void **state)
 {
     struct fake_function *bridge = fake_pci_bridge(fake, 0, 1, 1, 1);
     struct fake_function *behind = fake_pci_function(fake, 1, 0, 0, 0x1af4, 1);
@@ -739,8 +739,8 @@ static void nothing_is_placed_behind_a_bridge_or_into_its_window(void **state)
     assert_int_equal(scan(), 3);
     while ((device = pci_next(device))) {
         if (device->at.bus == 1) {
-            assert_int_equal(pci_map(device, 0, 0, 4, &at), -ENXIO);
-            assert_int_equal(device->bar[0].address, 0);
+            pci_map(device, 0, 0, 4, &at);
+            assert_int_equal(device->bar[0].address, 0xfe000000);
         }
         if (device->at.device == 2) {
             pci_map(device, 0, 0, 4, &at);
@@ -951,7 +951,7 @@ int main(void)
         TEST(bars_without_an_address_get_one_each_above_what_is_in_use),
         TEST(a_window_that_is_too_small_or_missing_places_nothing),
         TEST(a_bar_as_large_as_can_be_does_not_overflow_the_window),
-        TEST(nothing_is_placed_behind_a_bridge_or_into_its_window),
+        TEST(what_is_behind_a_bridge_is_placed_in_its_window_and_nothing_else),
         TEST(msix_masks_all_vectors_and_opens_the_one_that_is_set),
         TEST(msix_has_1_to_2048_vectors),
         TEST(msix_is_not_there_without_its_capability),
