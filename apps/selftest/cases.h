@@ -42,6 +42,8 @@ int run_disk_list(int argc, char **argv);
 int run_disk_hash(int argc, char **argv);
 int run_disk_pattern(int argc, char **argv);
 int run_disk_errors(int argc, char **argv);
+int run_disk_come(int argc, char **argv);
+int run_disk_leave(int argc, char **argv);
 
 int run_endure(int argc, char **argv);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cases.h"
 #include "sha256.h"
@@ -148,14 +149,14 @@ static bool add_to_hash(void *hash, uint64_t at, const void *bytes, size_t n)
     return true;
 }
 
-int run_disk_hash(int argc, char **argv)
+static void hash_disk(unsigned disk)
 {
     static struct stream stream;
     struct sha256 hash;
     char digest[65];
 
-    if (!open_stream(&stream, number(argc, argv, 1, 0)))
-        return reported();
+    if (!open_stream(&stream, disk))
+        return;
     sha256_start(&hash);
     if (read_all(&stream, add_to_hash, &hash)) {
         sha256_finish(&hash, digest);
@@ -164,6 +165,71 @@ int run_disk_hash(int argc, char **argv)
         report(false, "reading the disk");
     }
     close_stream(&stream);
+}
+
+int run_disk_hash(int argc, char **argv)
+{
+    hash_disk(number(argc, argv, 1, 0));
+    return reported();
+}
+
+static void wait_until_gone(unsigned disk)
+{
+    struct aerostat_disk description;
+
+    while (!aerostat_disk_get(disk, &description))
+        usleep(10000);
+    report(errno == ENODEV, "disk %u has gone", disk);
+}
+
+/* Disks that come one after the other: each is read whole, then it may go. */
+int run_disk_come(int argc, char **argv)
+{
+    unsigned first = aerostat_disk_count(), times = number(argc, argv, 1, 1);
+
+    for (unsigned i = first; i < first + times; i++) {
+        printf("waiting for disk %u\n", i);
+        if (aerostat_disk_await(i, 60000)) {
+            report(false, "disk %u: error %d", i, errno);
+            break;
+        }
+        hash_disk(i);
+        wait_until_gone(i);
+        report(aerostat_disk_await(i, 0) && errno == ENODEV, "number %u is not used again", i);
+    }
+    return reported();
+}
+
+/* Writes till the disk goes: what was in flight comes back with an error, and so does all later. */
+int run_disk_leave(int argc, char **argv)
+{
+    static struct stream stream;
+    struct aerostat_disk_request *request = &stream.request[0], *done[IN_FLIGHT];
+    unsigned disk = number(argc, argv, 1, 0), failures = 0, wrong = 0;
+    uint64_t at = 0;
+    int n;
+
+    if (!open_stream(&stream, disk))
+        return reported();
+    for (int i = 0; i < IN_FLIGHT; i++)
+        submit_chunk(&stream, AEROSTAT_DISK_WRITE, (uint64_t)i * CHUNK_BYTES);
+    printf("writing\n");
+    while ((n = aerostat_disk_wait(&stream.queue, done, IN_FLIGHT)) > 0) {
+        for (int i = 0; i < n; i++) {
+            failures += done[i]->error != 0;
+            wrong += done[i]->error && done[i]->error != EIO;
+            if (!failures)
+                aerostat_disk_submit(&stream.queue, &done[i], 1);
+        }
+        at += (uint64_t)n;
+    }
+    printf("%llu writes came back, %u of them failed\n", (unsigned long long)at, failures);
+    report(failures && !wrong, "what was in flight comes back, with EIO where it failed");
+    report(aerostat_disk_read(disk, 0, request->memory, CHUNK_BYTES) && errno == ENODEV,
+           "a read by number finds no disk");
+    report(aerostat_disk_submit(&stream.queue, &request, 1) == 1 &&
+               aerostat_disk_wait(&stream.queue, done, 1) == 1 && done[0]->error == EIO,
+           "an open queue answers with EIO");
     return reported();
 }
 

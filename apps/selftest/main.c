@@ -45,6 +45,8 @@ static const struct test_case cases[] = {
     { "disk-pattern", "[DISK [SEED]]", run_disk_pattern },
     { "disk-errors", "[DISK]", run_disk_errors },
     { "endure", "[DISK]", run_endure },
+    { "disk-come", "[TIMES]", run_disk_come },
+    { "disk-leave", "[DISK]", run_disk_leave },
 };
 
 static bool failed;
