@@ -119,6 +119,13 @@ struct netdev_ops {
 
     /* Asks once for netdev_event when a full device has room again. true: it has. */
     bool (*arm_transmit)(struct netdev *dev);
+
+    /*
+     * Of a device that is gone: what receive() will not bring any more comes back, at most max
+     * buffers; how many. release(): the stack has let go of the device, its struct may die.
+     */
+    int (*give_back)(struct netdev *dev, struct net_buffer **buffers, unsigned max);
+    void (*release)(struct netdev *dev);
 };
 
 /* What the device does for the stack; names as `ethtool -k` prints them are in netdev.c. */
@@ -133,6 +140,8 @@ extern const char *const netdev_offload_names[NETDEV_OFFLOADS];
 struct netdev {
     struct list link; /* among all devices, set by netdev_register() */
     char name[8];     /* "eth0", set by netdev_register() */
+    unsigned number;  /* 0 for the first one, never used again; set by netdev_register() */
+    bool gone;        /* set by netdev_unregister(): its ops only give back */
 
     /* Set by the driver before netdev_register(). */
     const struct netdev_ops *ops;
@@ -153,8 +162,17 @@ struct netdev {
 /* Marked by the interrupts of every network device: one stack waits for all. */
 extern struct event netdev_event;
 
-/* Names the device and puts it behind the others; it stays for good. */
+/* Names the device and puts it behind the others, and tells the stack. */
 void netdev_register(struct netdev *dev);
+
+/* The device is gone. It stays listed until the stack has taken back what is its own. */
+void netdev_unregister(struct netdev *dev);
+
+/* The stack's last word: unlists the device and calls its release(). */
+void netdev_forget(struct netdev *dev);
+
+/* Grows when a device comes or goes. */
+extern unsigned netdev_changes;
 
 /* The index-th device, NULL beyond the last. */
 struct netdev *netdev_get(unsigned index);

@@ -81,7 +81,7 @@ static const struct virtio_feature features[] = {
     VIRTIO_FEATURE(VIRTIO_NET_F_STATUS), VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF),
 };
 
-/* Devices that failed while they were brought up: the core still had their queues. */
+/* Devices that went, or failed while they were brought up: the core still had their queues. */
 static struct list failed = LIST_INIT(failed);
 
 static struct virtio_net *net_of(struct netdev *netdev)
@@ -654,6 +654,26 @@ static void virtio_net_disarm(struct netdev *netdev)
         virtq_disarm(&net->rx.ring);
 }
 
+static int virtio_net_give_back(struct netdev *netdev, struct net_buffer **buffers, unsigned max)
+{
+    struct virtio_net *net = net_of(netdev);
+    unsigned n = 0;
+
+    while (n < max && net->n_stash > 0)
+        buffers[n++] = net->stash[--net->n_stash];
+    return (int)n;
+}
+
+/* The struct stays until the next probe: the core may still have the queues in it. */
+static void virtio_net_release(struct netdev *netdev)
+{
+    struct virtio_net *net = net_of(netdev);
+
+    kfree(net->slots);
+    kfree(net->stash);
+    list_append(&failed, &netdev->link);
+}
+
 static const struct netdev_ops operations = {
     .transmit = virtio_net_transmit,
     .reap = virtio_net_reap,
@@ -662,6 +682,8 @@ static const struct netdev_ops operations = {
     .arm = virtio_net_arm,
     .disarm = virtio_net_disarm,
     .arm_transmit = virtio_net_arm_transmit,
+    .give_back = virtio_net_give_back,
+    .release = virtio_net_release,
 };
 
 /* ---- start */
@@ -806,7 +828,7 @@ static int virtio_net_probe(struct virtio_device *dev)
     return 0;
 }
 
-/* The device goes; the stack keeps a network device that never has link again. */
+/* The device goes; the stack gets back what it had lent, then lets go of the rest. */
 static void virtio_net_remove(struct virtio_device *dev)
 {
     struct virtio_net *net = dev->driver_state;
@@ -818,7 +840,7 @@ static void virtio_net_remove(struct virtio_device *dev)
         take_back(net, &net->tx);
         free_headers(net);
     }
-    event_signal(&netdev_event);
+    netdev_unregister(&net->netdev);
 }
 
 const struct virtio_driver virtio_net_driver LINKER_SET(virtio_drivers) = {

@@ -25,6 +25,7 @@
 #include "lib/net/checksum.h"
 #include "lib/net/config.h"
 #include "lib/net/stack.h"
+#include "lwip/dhcp.h"
 #include "lwip/etharp.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/ip.h"
@@ -45,7 +46,8 @@
 
 static struct net_interface *interfaces[NET_INTERFACES_MAX];
 static unsigned n_interfaces;
-static bool armed; /* the devices were asked for interrupts */
+static struct net_interface *parted; /* without a device, for the next one that suits */
+static bool armed;                   /* the devices were asked for interrupts */
 
 struct net_interface *net_interface_get(unsigned index)
 {
@@ -510,6 +512,15 @@ static err_t init_netif(struct netif *netif)
     return ERR_OK;
 }
 
+static size_t cell_bytes_for(const struct netdev *dev)
+{
+    size_t bytes = 2048;
+
+    while (bytes < RX_FRAME_AT + dev->rx_buffer_bytes)
+        bytes *= 2;
+    return bytes;
+}
+
 /* Buffers in keeping with the machine, a 32nd of its memory up to a limit; the first few of them.
  */
 static bool make_buffers(struct net_interface *interface)
@@ -519,9 +530,7 @@ static bool make_buffers(struct net_interface *interface)
     struct page_stats pages;
 
     page_get_stats(&pages);
-    interface->cell_bytes = 2048;
-    while (interface->cell_bytes < RX_FRAME_AT + dev->rx_buffer_bytes)
-        interface->cell_bytes *= 2;
+    interface->cell_bytes = cell_bytes_for(dev);
     interface->n_rx_max =
         (unsigned)(MIN(pages.total * PAGE_SIZE / 32, RX_MEMORY_MAX) / interface->cell_bytes);
     interface->n_rx_max = MIN(interface->n_rx_max, dev->rx_buffers + dev->rx_buffers / 2U);
@@ -532,13 +541,34 @@ static bool make_buffers(struct net_interface *interface)
     return interface->n_rx >= RX_SPARE_MIN && interface->batch;
 }
 
+/*
+ * One whose device went, with its buffers, once lwIP has given back the last of them; in place of
+ * freeing them one by one. A device that was not heard of again keeps what it had.
+ */
+static struct net_interface *take_parted(const struct netdev *dev)
+{
+    for (struct net_interface **at = &parted; *at; at = &(*at)->next) {
+        struct net_interface *interface = *at;
+
+        if (interface->n_held || interface->n_lent || interface->cell_bytes != cell_bytes_for(dev))
+            continue;
+        *at = interface->next;
+        kfree(interface->batch);
+        *interface = (struct net_interface){ .idle = interface->idle, .n_rx = interface->n_rx };
+        return interface;
+    }
+    return NULL;
+}
+
 struct net_interface *net_interface_add(struct netdev *dev)
 {
     struct net_interface *interface;
 
     if (n_interfaces == NET_INTERFACES_MAX)
         return NULL;
-    interface = kalloc(sizeof(*interface));
+    interface = take_parted(dev);
+    if (!interface)
+        interface = kalloc(sizeof(*interface));
     if (!interface)
         return NULL;
     interface->dev = dev;
@@ -548,4 +578,53 @@ struct net_interface *net_interface_add(struct netdev *dev)
     interfaces[n_interfaces++] = interface;
     refill(interface);
     return interface;
+}
+
+/* Frames that will never be sent, sent ones that come back, and buffers that were lent. */
+static void take_all_back(struct net_interface *interface)
+{
+    struct net_buffer *buffers[RX_BATCH];
+    int n;
+
+    while (interface->out_count > 0) {
+        pbuf_free(interface->out[interface->out_first]);
+        interface->out_first = (interface->out_first + 1) % NET_OUT_MAX;
+        interface->out_count--;
+    }
+    reap(interface);
+    while ((n = interface->dev->ops->give_back(interface->dev, buffers, RX_BATCH)) > 0) {
+        interface->n_lent -= (unsigned)n;
+        for (int i = 0; i < n; i++)
+            make_idle(CONTAINER_OF(buffers[i], struct net_rx, buffer));
+    }
+}
+
+static void unlist(const struct net_interface *interface)
+{
+    unsigned i = 0;
+
+    while (interfaces[i] != interface)
+        i++;
+    for (n_interfaces--; i < n_interfaces; i++)
+        interfaces[i] = interfaces[i + 1];
+    if (!netif_default && n_interfaces > 0)
+        netif_set_default(&interfaces[0]->netif);
+}
+
+void net_interface_remove(struct net_interface *interface)
+{
+    struct netif *netif = &interface->netif;
+
+    log_info("%s: gone", interface->dev->name);
+    netif_set_link_down(netif);
+    dhcp_release_and_stop(netif);
+    dhcp_cleanup(netif);
+    netif_poll(netif);   /* what it had sent to itself */
+    netif_remove(netif); /* ends the connections that had its address */
+    unlist(interface);
+    take_all_back(interface);
+    netdev_forget(interface->dev);
+    interface->dev = NULL;
+    interface->next = parted;
+    parted = interface;
 }

@@ -29,6 +29,7 @@ struct net_rx {
 struct net_interface {
     struct netif netif;
     struct netdev *dev;
+    struct net_interface *next; /* among those without a device */
 
     struct net_rx *idle;        /* neither the driver's nor lwIP's */
     unsigned n_rx, n_rx_max;    /* all of them; how many there may be */
@@ -53,6 +54,9 @@ struct net_interface {
  */
 struct net_interface *net_interface_add(struct netdev *dev);
 
+/* Its device is gone: connections over it end, the device gives back what it has. */
+void net_interface_remove(struct net_interface *interface);
+
 /* The index-th interface, NULL beyond the last. */
 struct net_interface *net_interface_get(unsigned index);
 
@@ -64,6 +68,11 @@ bool net_arm(void);
 
 /* Hands what waits to the devices. */
 void net_flush(void);
+
+/* ---- start.c */
+
+/* Starts interfaces for devices that came and ends those whose devices went. */
+void net_follow_devices(void);
 
 /* ---- timeouts.c */
 

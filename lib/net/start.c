@@ -32,9 +32,9 @@ static struct net_config config_of(unsigned index)
     return config;
 }
 
-static void start_interface(struct netdev *dev, unsigned index)
+static void start_interface(struct netdev *dev)
 {
-    struct net_config config = config_of(index);
+    struct net_config config = config_of(dev->number);
     struct net_interface *interface;
     ip4_addr_t address, netmask, gateway;
 
@@ -45,7 +45,7 @@ static void start_interface(struct netdev *dev, unsigned index)
         log_error("%s: no memory for its interface", dev->name);
         return;
     }
-    if (index == 0)
+    if (!netif_default)
         netif_set_default(&interface->netif);
     interface->dhcp = config.mode == NET_DHCP;
     netif_set_up(&interface->netif);
@@ -60,18 +60,46 @@ static void start_interface(struct netdev *dev, unsigned index)
     netif_set_addr(&interface->netif, &address, &netmask, &gateway);
 }
 
+static struct net_interface *interface_without_device(void)
+{
+    struct net_interface *interface;
+    unsigned i = 0;
+
+    while ((interface = net_interface_get(i)) && !interface->dev->gone)
+        i++;
+    return interface;
+}
+
+void net_follow_devices(void)
+{
+    static unsigned changes, next_number;
+    struct net_interface *interface;
+    struct netdev *dev;
+
+    if (changes == netdev_changes)
+        return;
+    changes = netdev_changes;
+    while ((interface = interface_without_device()))
+        net_interface_remove(interface);
+    for (unsigned i = 0; (dev = netdev_get(i)); i++) {
+        if (dev->number < next_number)
+            continue;
+        next_number = dev->number + 1;
+        if (!dev->gone)
+            start_interface(dev);
+    }
+}
+
 static int net_start(void)
 {
     struct page_stats pages;
-    struct netdev *dev;
 
     page_get_stats(&pages);
     net_heap_limit(MIN(MAX(pages.total * PAGE_SIZE / 8, HEAP_MIN), HEAP_MAX));
     net_next_mailbox_uses(&netdev_event);
     tcpip_init(NULL, NULL);
     net_lock();
-    for (unsigned i = 0; (dev = netdev_get(i)); i++)
-        start_interface(dev, i);
+    net_follow_devices();
     net_unlock();
     return 0;
 }

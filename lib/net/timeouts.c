@@ -120,6 +120,7 @@ void sys_check_timeouts(void)
     end_turn();
     if (!busy_since_ns)
         busy_since_ns = clock_monotonic_ns();
+    net_follow_devices();
     net_poll();
     run_due(clock_monotonic_ns());
     net_flush();

@@ -218,8 +218,13 @@ static bool arm_transmit(struct netdev *dev)
     return side[dev - devices].n_sent > 0;
 }
 
-static const struct netdev_ops operations = { transmit, reap,   give,        receive,
-                                              arm,      disarm, arm_transmit };
+static const struct netdev_ops operations = { .transmit = transmit,
+                                              .reap = reap,
+                                              .give = give,
+                                              .receive = receive,
+                                              .arm = arm,
+                                              .disarm = disarm,
+                                              .arm_transmit = arm_transmit };
 
 /* ---- the kernel and the network thread */
 

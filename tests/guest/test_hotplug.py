@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Devices that come and go while the guest runs, by the slots of PCI Express ports."""
 
+import urllib.request
+
 import pytest
+import qemu
 from harness import MIB, Guest, random_disk, sparse_disk
 
 # QEMU's q35 hot-plugs by ACPI otherwise, and its ports then show no slot.
@@ -58,3 +61,24 @@ def test_a_disk_that_goes_in_the_middle_of_a_write_fails_what_it_had(tmp_path):
         guest.qmp("device_del", id="plugged")
         guest.wait_for(r"^PASS: what was in flight comes back", 15)
         assert guest.wait_exit(10) == 0
+
+
+def fetch(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status.txt", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_a_network_card_comes_serves_and_goes_again_and_again():
+    port = qemu.free_port()
+    with Guest("aerostat", qemu_args=NATIVE + PORT, deadline=120) as guest:
+        guest.wait_for(r"^no network$", 30)
+        for number in range(3):
+            guest.hmp(f"netdev_add user,id=net,hostfwd=tcp:127.0.0.1:{port}-:80")
+            guest.qmp("device_add", driver="virtio-net-pci", id="plugged", bus="slot0", netdev="net")
+            guest.wait_for(rf"^eth{number}: address 10.0.2.15/24", 20)
+            assert f"eth{number}" in fetch(port)
+            guest.qmp("device_del", id="plugged")
+            guest.wait_event("DEVICE_DELETED", 20, device="plugged")
+            guest.wait_for(rf"^eth{number}: gone$", 5)
+            guest.hmp("netdev_del net")
+        assert guest.powerdown() == 0
