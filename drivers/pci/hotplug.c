@@ -357,7 +357,6 @@ static int add_slot(struct pci_device *port)
     slot->capability = express;
     slot->able = able;
     slot->tells_link = pci_read32(port, express + PCI_EXPRESS_LINK_CAP) & PCI_LINK_CAP_REPORTS;
-    slot->control = pci_read16(port, express + PCI_EXPRESS_SLOT_CTRL);
     list_append(&slots, &slot->link);
     return 0;
 }
@@ -365,8 +364,10 @@ static int add_slot(struct pci_device *port)
 /* What firmware has left: a card that is here and on was found by the scan of the bus. */
 static void start_slot(struct slot *slot)
 {
-    bool on = !(slot->able & PCI_SLOT_CAP_POWER) || !(slot->control & PCI_SLOT_POWER_OFF);
+    bool on;
 
+    slot->control = pci_read16(slot->port, slot->capability + PCI_EXPRESS_SLOT_CTRL);
+    on = !(slot->able & PCI_SLOT_CAP_POWER) || !(slot->control & PCI_SLOT_POWER_OFF);
     take_events(slot, PCI_SLOT_EVENTS);
     start_interrupt(slot);
     slot->state = is_present(slot) && on ? SLOT_ON : SLOT_OFF;

@@ -153,8 +153,8 @@ static void fake_release(struct netdev *netdev)
     released = true;
 }
 
-static const struct netdev_ops operations = { fake_transmit,    fake_reap, fake_give,
-                                              fake_receive,     fake_arm,  fake_disarm,
+static const struct netdev_ops operations = { fake_transmit,     fake_reap,      fake_give,
+                                              fake_receive,      fake_arm,       fake_disarm,
                                               fake_arm_transmit, fake_give_back, fake_release };
 
 /* ---- the kernel */

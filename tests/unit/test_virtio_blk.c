@@ -1534,6 +1534,22 @@ static void a_removed_device_gives_everything_back(void **state)
     start();
 }
 
+static void a_device_that_left_its_bus_is_asked_nothing_and_keeps_nothing(void **state)
+{
+    (void)state;
+    start();
+    hold = true;
+    prepare_reads(200, 512);
+    blk_submit(&client, pointers, 200);
+    fake.device.gone = true;
+    virtio_remove(&fake.device);
+    assert_int_equal(collect_all(200, -EIO), 200);
+    assert_true(fake.status & VIRTIO_CONFIG_S_DRIVER_OK); /* nobody has written to it */
+    assert_false(fake.device.stuck);
+    prepare();
+    start();
+}
+
 static void pull_it_out(void)
 {
     host_idle = NULL;
@@ -1647,6 +1663,7 @@ int main(void)
         TEST(a_grown_disk_is_noticed_without_a_request),
         TEST(a_shrunk_disk_is_not_read_beyond_its_end),
         TEST(a_removed_device_gives_everything_back),
+        TEST(a_device_that_left_its_bus_is_asked_nothing_and_keeps_nothing),
         TEST(a_device_removed_under_one_who_waits_lets_it_go),
         TEST(disks_are_named_in_order),
         CASES(every_lie_on_a_split_ring_costs_at_most_an_error),

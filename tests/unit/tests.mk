@@ -80,6 +80,9 @@ pci_SRCS := drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/line.c drivers/pci/
             lib/base/format.c \
             tests/host/alloc.c tests/host/fake_pci.c tests/host/log.c tests/host/mmio.c tests/host/panic.c
 
+UNIT_TESTS += hotplug
+hotplug_SRCS := drivers/pci/hotplug.c lib/base/format.c tests/host/alloc.c tests/host/log.c tests/host/panic.c
+
 UNIT_TESTS += virtio_device
 virtio_device_SRCS := drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c lib/base/format.c \
                       tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c tests/host/dma.c tests/host/event.c \
