@@ -61,6 +61,12 @@ void netdev_register(struct netdev *netdev)
     dev = netdev;
 }
 
+/* Nobody lets go of it: its memory goes with all other. */
+void netdev_unregister(struct netdev *netdev)
+{
+    (void)netdev;
+}
+
 static void note_lie(void)
 {
     lied = true;
