@@ -989,6 +989,7 @@ static int set_up_control(struct unit *unit)
                                    0, &console_event);
     if (error)
         return error;
+    virtio_queue_ignore_lengths(&unit->control_out);
     unit->control = (char *)page_alloc_run(CONTROL_MEMORY_PAGES);
     if (!unit->control)
         return -ENOMEM;
@@ -1020,6 +1021,8 @@ static int set_up_port(struct unit *unit, uint32_t id)
     if (!error)
         error = virtio_queue_setup(unit->device, &port->out, (uint16_t)(index + 1), SLOTS, 0,
                                    &console_event);
+    if (!error)
+        virtio_queue_ignore_lengths(&port->out);
     return error;
 }
 

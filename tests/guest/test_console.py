@@ -199,15 +199,22 @@ def echo(line, size, seed):
     return same
 
 
-@pytest.mark.parametrize("machine, ring, irq", [("q35", "split", "msix"), ("q35", "packed", "msix"), ("q35", "split", "poll"),
-                                                ("microvm", "split", "msix")])
-def test_megabytes_go_both_ways_through_several_ports_at_once(host, machine, ring, irq):
+@pytest.mark.proves("CON-LEGCFG-01", "CON-LEGOP-01")
+@pytest.mark.parametrize("machine, transport, ring, irq, device", [
+    ("q35", "pci", "split", "msix", "virtio-serial-pci,disable-legacy=on,packed=on"),
+    ("q35", "pci", "packed", "msix", "virtio-serial-pci,disable-legacy=on,packed=on"),
+    ("q35", "pci", "split", "poll", "virtio-serial-pci,disable-legacy=on"),
+    ("microvm", "pci", "split", "msix", "virtio-serial-pci,disable-legacy=on"),
+    ("q35", "pci", "split", "msix", "virtio-serial-pci,disable-modern=on,any_layout=off"),
+    ("pc", "pci", "split", "intx", "virtio-serial-pci,disable-modern=on"),
+    ("microvm", "mmio", "packed", "intx", "virtio-serial-device,packed=on"),
+    ("microvm", "mmio-legacy", "split", "intx", "virtio-serial-device")])
+def test_megabytes_go_both_ways_through_several_ports_at_once(host, machine, transport, ring, irq, device):
     names = ["a", "b", "c"]
-    args = list(SERIAL)
-    args[1] += ",packed=on,max_ports=16"
+    args = ["-device", device + ",max_ports=16"]
     for name in names:
         args += host.device("virtserialport", name)
-    with Guest("selftest", machine=machine, cmdline=f"ring={ring} irq={irq} -- port-echo a b c", qemu_args=on(machine) + args,
+    with Guest("selftest", machine=machine, transport=transport, cmdline=f"ring={ring} irq={irq} -- port-echo a b c", qemu_args=args,
                deadline=90) as guest:
         guest.wait_for(r"^echoing$", 20)
         lines = [host.connect(name) for name in names]

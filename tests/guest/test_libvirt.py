@@ -90,6 +90,25 @@ def test_a_panic_is_a_crash_that_libvirt_sees(libvirt, tmp_path):
     libvirt.wait_state(NAME, "crashed (panicked)")
 
 
+def test_virt_install_imports_the_image(libvirt, tmp_path):
+    """The image that `make images` makes, as a disk of a guest like any other: firmware and boot loader start it."""
+    image_path, console = tmp_path / "aerostat.qcow2", tmp_path / "console"
+    subprocess.run([os.path.join(ROOT, "tools/mkimages"), "--qcow2", image_path], check=True, timeout=120)
+    libvirt.run("/usr/bin/python3", "/usr/bin/virt-install", "--connect", "qemu:///system", "--import", "--name", NAME, "--memory", "128",
+                "--virt-type", "qemu", "--osinfo", "detect=off,require=off", "--disk", f"path={image_path},bus=virtio", "--network", "user,model=virtio",
+                "--graphics", "none", "--serial", f"file,path={console}", "--noautoconsole", deadline=60)
+
+    def log():
+        return console.read_text(errors="replace") if console.exists() else ""
+    try:
+        libvirt.wait_for(lambda: "serving on http://10.0.2.15/" in log(), 40, "guest to serve")
+    except GuestFailure as error:
+        raise GuestFailure(f"{error}\nconsole:\n{log()}") from None
+    assert "started by multiboot2" in log()
+    libvirt.virsh("shutdown", NAME, "--mode", "acpi")
+    libvirt.wait_state(NAME, "shut off (shutdown)")
+
+
 def test_a_domain_runs_under_kvm(libvirt, kvm, tmp_path):
     domain = Domain(libvirt, tmp_path, "--accel", kvm, "--app", image("hello"))
     domain.wait_console(r"^aerostat: exit \d+$", 120)
