@@ -7,8 +7,8 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/kvm_pv.h"
 #include "arch/x86_64/paging.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/tls.h"
-#include "arch/x86_64/trap.h"
 #include "boot/boot_info.h"
 #include "drivers/acpi/acpi.h"
 #include "drivers/serial.h"
@@ -161,7 +161,7 @@ static _Noreturn void wait_for_power_button(void)
 _Noreturn void kernel_main(const struct boot_info *boot)
 {
     fpu_reset();
-    trap_init();
+    cpu_init_first();
     serial_start();
     log_info("aerostat %s, started by %s", AEROSTAT_VERSION, boot->path);
     take_cmdline(boot);

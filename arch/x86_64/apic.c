@@ -2,7 +2,7 @@
 #include "arch/x86_64/apic.h"
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/kvm_pv.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/clock.h"
 #include "kernel/hypervisor.h"
@@ -47,8 +47,6 @@
 #define LESSON_NS          NSEC_PER_MSEC
 #define SHORTEST_LESSON_NS (NSEC_PER_MSEC / 10) /* to find that it is faster */
 #define LONGEST_SLEEP_NS   (NSEC_PER_SEC * 60)
-
-static struct kvm_pv_area pv_area; /* of the one CPU there is */
 
 static bool x2apic;
 static volatile uint8_t *registers;
@@ -99,7 +97,7 @@ int apic_init(bool polling)
     apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
     apic_write(APIC_LVT_LINT1, APIC_LVT_NMI);
     apic_write(APIC_SVR, APIC_SVR_ENABLE | TRAP_SPURIOUS);
-    kvm_pv_start(&pv_area, polling);
+    kvm_pv_start(&cpu_current()->pv, polling);
     return 0;
 }
 
@@ -115,13 +113,13 @@ uint32_t apic_id(void)
 
 void apic_eoi(void)
 {
-    if (!kvm_pv_takes_eoi(&pv_area.eoi))
+    if (!kvm_pv_takes_eoi(&cpu_current()->pv.eoi))
         apic_write(APIC_EOI, 0);
 }
 
 uint64_t apic_stolen_ns(void)
 {
-    return kvm_pv_steal_ns(&pv_area);
+    return kvm_pv_steal_ns(&cpu_current()->pv);
 }
 
 uint64_t apic_message_address(void)

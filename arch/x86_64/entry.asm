@@ -127,15 +127,13 @@ thread_switch:
         pop     rbx
         ret
 
-; Our descriptors: flat code and data, and the task state that holds the stacks.
+; The descriptors a CPU starts with, flat code and data: trap_load() gives it its own.
 section .data.gdt progbits alloc noexec write align=16
-global gdt_tss
 gdt:
         dq 0
         dq 0x00af9a000000ffff           ; 0x08: 64-bit code
         dq 0x00cf92000000ffff           ; 0x10: data
-gdt_tss:
-        dq 0, 0                         ; 0x18: the TSS, filled by cpu_init()
+        dq 0, 0
         dq 0x00cf9a000000ffff           ; 0x28: 32-bit code, for boot/
 gdt_end:
 

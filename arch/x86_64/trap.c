@@ -21,7 +21,12 @@ enum ist { IST_INTERRUPT = 1, IST_EXCEPTION = 2, IST_CRITICAL = 3 };
 #define N_EXCEPTIONS         32
 
 #define SELECTOR_CODE 0x08
+#define SELECTOR_DATA 0x10
 #define SELECTOR_TSS  0x18
+
+/* As in entry.asm. */
+#define DESCRIPTOR_CODE UINT64_C(0x00af9a000000ffff)
+#define DESCRIPTOR_DATA UINT64_C(0x00cf92000000ffff)
 
 #define GATE_PRESENT_INTERRUPT 0x8e00
 
@@ -41,27 +46,13 @@ struct descriptor_pointer {
     uint64_t base;
 } __attribute__((packed));
 
-struct tss {
-    uint32_t reserved0;
-    uint64_t rsp[3];
-    uint64_t reserved1;
-    uint64_t ist[7];
-    uint64_t reserved2;
-    uint16_t reserved3, io_map_base;
-} __attribute__((packed));
-
-extern const char exception_stubs[], interrupt_stubs[]; /* arch/x86_64/entry.asm */
-extern uint64_t gdt_tss[2];
+extern const char exception_stubs[], interrupt_stubs[];       /* arch/x86_64/entry.asm */
 extern const char kvm_hypercall_intel[], kvm_hypercall_amd[]; /* arch/x86_64/hypercall.asm */
 
 #define EXCEPTION_STUB_BYTES 16
 #define INTERRUPT_STUB_BYTES 8
 
 static struct idt_gate idt[TRAP_VECTORS];
-static struct tss tss;
-static uint8_t interrupt_stack[4096] __attribute__((aligned(16)));
-static uint8_t exception_stack[8192] __attribute__((aligned(16)));
-static uint8_t critical_stack[4096] __attribute__((aligned(16)));
 
 static void set_gate(unsigned vector, uintptr_t offset, enum ist ist)
 {
@@ -84,30 +75,33 @@ static enum ist exception_ist(unsigned vector)
     }
 }
 
-static void load_tss(void)
-{
-    uint64_t base = (uintptr_t)&tss;
-
-    tss.ist[IST_INTERRUPT - 1] = (uintptr_t)(interrupt_stack + sizeof(interrupt_stack));
-    tss.ist[IST_EXCEPTION - 1] = (uintptr_t)(exception_stack + sizeof(exception_stack));
-    tss.ist[IST_CRITICAL - 1] = (uintptr_t)(critical_stack + sizeof(critical_stack));
-    tss.io_map_base = sizeof(tss);
-    gdt_tss[0] = (sizeof(tss) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
-                 (base >> 24 & 0xff) << 56;
-    gdt_tss[1] = base >> 32;
-    __asm__ volatile("ltr %0" : : "r"((uint16_t)SELECTOR_TSS));
-}
-
 void trap_init(void)
 {
-    struct descriptor_pointer pointer = { sizeof(idt) - 1, (uintptr_t)idt };
-
     for (unsigned vector = 0; vector < N_EXCEPTIONS; vector++)
         set_gate(vector, (uintptr_t)(exception_stubs + EXCEPTION_STUB_BYTES * vector),
                  exception_ist(vector));
     trap_open_interrupt(TRAP_SPURIOUS);
-    load_tss();
-    __asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+void trap_load(struct trap_tables *tables, struct trap_stacks *stacks)
+{
+    struct descriptor_pointer gdt = { sizeof(tables->gdt) - 1, (uintptr_t)tables->gdt };
+    struct descriptor_pointer interrupts = { sizeof(idt) - 1, (uintptr_t)idt };
+    struct tss *tss = &tables->tss;
+    uint64_t base = (uintptr_t)tss, *descriptor = &tables->gdt[SELECTOR_TSS / 8];
+
+    tss->ist[IST_INTERRUPT - 1] = (uintptr_t)(stacks->interrupt + sizeof(stacks->interrupt));
+    tss->ist[IST_EXCEPTION - 1] = (uintptr_t)(stacks->exception + sizeof(stacks->exception));
+    tss->ist[IST_CRITICAL - 1] = (uintptr_t)(stacks->critical + sizeof(stacks->critical));
+    tss->io_map_base = sizeof(*tss);
+    tables->gdt[SELECTOR_CODE / 8] = DESCRIPTOR_CODE;
+    tables->gdt[SELECTOR_DATA / 8] = DESCRIPTOR_DATA;
+    descriptor[0] = (sizeof(*tss) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
+                    (base >> 24 & 0xff) << 56;
+    descriptor[1] = base >> 32;
+    __asm__ volatile("lgdt %0" : : "m"(gdt) : "memory");
+    __asm__ volatile("ltr %0" : : "r"((uint16_t)SELECTOR_TSS) : "memory");
+    __asm__ volatile("lidt %0" : : "m"(interrupts));
 }
 
 void trap_open_interrupt(unsigned vector)

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86_64/percpu.h"
+
+#include "arch/x86_64/cpu.h"
+
+static struct cpu first;
+static struct trap_stacks first_stacks;
+
+void cpu_init_first(void)
+{
+    trap_init();
+    cpu_take(&first, &first_stacks);
+}
+
+void cpu_take(struct cpu *cpu, struct trap_stacks *stacks)
+{
+    cpu->self = cpu;
+    trap_load(&cpu->tables, stacks);
+    msr_write(MSR_GS_BASE, (uintptr_t)cpu);
+}
