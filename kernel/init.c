@@ -23,6 +23,7 @@
 #include "kernel/page.h"
 #include "kernel/panic.h"
 #include "kernel/power.h"
+#include "kernel/smp.h"
 #include "kernel/system.h"
 #include "kernel/thread.h"
 #include "kernel/timer.h"
@@ -63,6 +64,8 @@ static void take_cmdline(const struct boot_info *boot)
 
 static void take_memory(const struct boot_info *boot)
 {
+    phys_addr_t start_page;
+
     paging_init(boot);
     for (uint32_t i = 0; i < boot->n_ranges; i++)
         if (boot->ranges[i].type == BOOT_RANGE_RAM)
@@ -73,6 +76,9 @@ static void take_memory(const struct boot_info *boot)
     page_exclude_range((uintptr_t)__image_start, (uintptr_t)(__image_end - __image_start));
     for (uint32_t i = 0; i < boot->n_modules; i++)
         page_exclude_range(boot->modules[i].start, boot->modules[i].bytes);
+    start_page = smp_find_start_page(boot);
+    if (start_page)
+        page_exclude_range(start_page, PAGE_SIZE);
     if (boot->n_ranges_dropped)
         log_error("memory map: %u ranges beyond the first %d ignored", boot->n_ranges_dropped,
                   BOOT_MAX_RANGES);
@@ -129,6 +135,7 @@ static void start_interrupts(const struct boot_info *boot)
     timer_init(&clock_timer, keep_time);
     keep_time(&clock_timer);
     irq_restore(true);
+    smp_start(madt.apic_ids, madt.n_cpus);
 }
 
 static void run_application(void *argument)

@@ -11,10 +11,12 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/paging.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/exit.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
+#include "kernel/smp.h"
 #include "kernel/symbol.h"
 #include "kernel/thread.h"
 #include "kernel/trap_entry.h"
@@ -27,6 +29,9 @@
 static void (*notifiers[MAX_NOTIFIERS])(void);
 static unsigned n_notifiers;
 static unsigned panics;
+#define NOBODY (~0u)
+static unsigned reporting_cpu = NOBODY; /* all others halt */
+static char who[32];
 
 void panic_register_notifier(void (*notify)(void))
 {
@@ -91,11 +96,30 @@ static void print_registers(const struct trap_frame *f)
     log_error("r13 %016lx  r14 %016lx  r15 %016lx", f->r13, f->r14, f->r15);
 }
 
+/* Threads are the first CPU's. */
+static void tell_who(unsigned cpu)
+{
+    if (cpu)
+        format(who, sizeof(who), "CPU %u", cpu);
+    else
+        format(who, sizeof(who), "thread %s", thread_name(thread_current()));
+}
+
 static void begin(void)
 {
+    unsigned cpu = cpu_current()->number, first = NOBODY;
+
     irq_disable();
+    if (!__atomic_compare_exchange_n(&reporting_cpu, &first, cpu, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST) &&
+        first != cpu)
+        smp_halt();
     if (++panics > 2)
         cpu_reset();
+    if (panics == 1) {
+        tell_who(cpu);
+        smp_stop_others();
+    }
     console_panic();
     if (panics == 2)
         kernel_exit(EXIT_PANIC);
@@ -119,7 +143,7 @@ void panic(const char *format, ...)
     va_start(arguments, format);
     format_va(reason, sizeof(reason), format, arguments);
     va_end(arguments);
-    log_error("panic: %s (thread %s)", reason, thread_name(thread_current()));
+    log_error("panic: %s (%s)", reason, who);
     print_backtrace((uintptr_t)__builtin_return_address(0) - 1, 0,
                     *(const uintptr_t *)__builtin_frame_address(0));
     finish();
@@ -177,8 +201,7 @@ static void print_page_fault(const struct trap_frame *frame, uintptr_t address)
 void trap_unhandled(const struct trap_frame *frame, uintptr_t address)
 {
     begin();
-    log_error("panic: %s, error code 0x%lx (thread %s)", exception_name(frame->vector),
-              frame->error, thread_name(thread_current()));
+    log_error("panic: %s, error code 0x%lx (%s)", exception_name(frame->vector), frame->error, who);
     if (frame->vector == PAGE_FAULT_VECTOR)
         print_page_fault(frame, address);
     print_registers(frame);

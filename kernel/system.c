@@ -11,6 +11,7 @@
 #include "kernel/page.h"
 #include "kernel/random.h"
 #include "kernel/report.h"
+#include "kernel/smp.h"
 #include "kernel/vmem.h"
 
 static const struct boot_info *started_by;
@@ -34,6 +35,7 @@ static void tell_system(struct report *report)
     report_text(report, "local_apic", "%s", apic_is_x2apic() ? "x2APIC" : "xAPIC");
     report_text(report, "timer", "%s", apic_timer_name());
     report_number(report, "cpus", n_cpus);
+    report_number(report, "cpus_up", smp_count());
     report_open_words(report, "paravirtual");
     for (unsigned i = 0; i < KVM_PV_N; i++)
         if (kvm_pv_has((enum kvm_pv_feature)i))

@@ -7,6 +7,7 @@
 #include "kernel/clock.h"
 #include "kernel/hypervisor.h"
 #include "kernel/mmio.h"
+#include "lib/base/barrier.h"
 #include "lib/base/errno.h"
 #include "lib/base/io.h"
 
@@ -15,6 +16,8 @@
 #define APIC_TPR           0x080
 #define APIC_EOI           0x0b0
 #define APIC_SVR           0x0f0
+#define APIC_ICR           0x300
+#define APIC_ICR_HIGH      0x310
 #define APIC_LVT_TIMER     0x320
 #define APIC_LVT_LINT0     0x350
 #define APIC_LVT_LINT1     0x360
@@ -23,6 +26,11 @@
 #define APIC_TIMER_DIVIDE  0x3e0
 
 #define APIC_SVR_ENABLE        (1u << 8)
+#define APIC_ICR_NMI           (4u << 8)
+#define APIC_ICR_INIT          (5u << 8)
+#define APIC_ICR_STARTUP       (6u << 8)
+#define APIC_ICR_PENDING       (1u << 12)
+#define APIC_ICR_ASSERT        (1u << 14)
 #define APIC_LVT_MASKED        (1u << 16)
 #define APIC_LVT_NMI           (4u << 8)
 #define APIC_LVT_TSC_DEADLINE  (2u << 17)
@@ -73,6 +81,14 @@ static void apic_write(uint32_t offset, uint32_t value)
         mmio_write32(registers + offset, value);
 }
 
+static void accept_interrupts(void)
+{
+    apic_write(APIC_TPR, 0);
+    apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
+    apic_write(APIC_LVT_LINT1, APIC_LVT_NMI);
+    apic_write(APIC_SVR, APIC_SVR_ENABLE | TRAP_SPURIOUS);
+}
+
 int apic_init(bool polling)
 {
     struct cpuid_regs features = cpuid(1, 0);
@@ -93,12 +109,53 @@ int apic_init(bool polling)
     msr_write(MSR_APIC_BASE, base);
     port_write8(PIC1_DATA, 0xff);
     port_write8(PIC2_DATA, 0xff);
-    apic_write(APIC_TPR, 0);
-    apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
-    apic_write(APIC_LVT_LINT1, APIC_LVT_NMI);
-    apic_write(APIC_SVR, APIC_SVR_ENABLE | TRAP_SPURIOUS);
+    accept_interrupts();
     kvm_pv_start(&cpu_current()->pv, polling);
     return 0;
+}
+
+void apic_init_further(void)
+{
+    uint64_t base = msr_read(MSR_APIC_BASE) | APIC_BASE_ENABLE;
+
+    msr_write(MSR_APIC_BASE, base);
+    if (x2apic)
+        msr_write(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
+    accept_interrupts();
+}
+
+#define XAPIC_MAX_ID     254
+#define PENDING_PATIENCE 1000 /* looks: hypervisors never leave one pending */
+
+static int send(uint32_t id, uint32_t command)
+{
+    if (x2apic) {
+        barrier_full(); /* the MSR's write does not wait for stores that the other CPU shall see */
+        msr_write(0x800 + APIC_ICR / 16, (uint64_t)id << 32 | command);
+        return 0;
+    }
+    if (id > XAPIC_MAX_ID)
+        return -ERANGE;
+    for (unsigned i = 0; i < PENDING_PATIENCE && apic_read(APIC_ICR) & APIC_ICR_PENDING; i++)
+        cpu_pause();
+    apic_write(APIC_ICR_HIGH, id << 24);
+    apic_write(APIC_ICR, command);
+    return 0;
+}
+
+int apic_send_init(uint32_t id)
+{
+    return send(id, APIC_ICR_INIT | APIC_ICR_ASSERT);
+}
+
+int apic_send_startup(uint32_t id, phys_addr_t page)
+{
+    return send(id, APIC_ICR_STARTUP | APIC_ICR_ASSERT | (uint32_t)(page >> 12));
+}
+
+int apic_send_nmi(uint32_t id)
+{
+    return send(id, APIC_ICR_NMI | APIC_ICR_ASSERT);
 }
 
 bool apic_is_x2apic(void)

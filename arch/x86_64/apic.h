@@ -19,9 +19,22 @@ int apic_init(bool polling);
 /* What the host gave to others while this CPU was ready to run, in ns, where it tells; else 0. */
 uint64_t apic_stolen_ns(void);
 
+/* The same on a further CPU; it is heard and interrupted by nobody but other CPUs and by NMI. */
+void apic_init_further(void);
+
 bool apic_is_x2apic(void);
 uint32_t apic_id(void);
 void apic_eoi(void);
+
+/*
+ * Starts a further CPU at a page below 1 MiB: apic_send_init() makes it wait for
+ * apic_send_startup(). -ERANGE: its id is beyond what an xAPIC can name.
+ */
+int apic_send_init(uint32_t id);
+int apic_send_startup(uint32_t id, phys_addr_t page);
+
+/* A non-maskable interrupt. */
+int apic_send_nmi(uint32_t id);
 
 /* The address that a message-signalled interrupt for this CPU is written to. */
 uint64_t apic_message_address(void);

@@ -9,7 +9,11 @@
 
 /* Zeroed before it is taken, and never moved. */
 struct cpu {
-    struct cpu *self; /* for cpu_current() */
+    struct cpu *self;    /* for cpu_current() */
+    uintptr_t stack_top; /* where a further CPU starts: read by ap.asm */
+    unsigned number;     /* 0: the one that booted */
+    uint32_t apic_id;    /* of a further CPU, by itself, before it is up */
+    bool up;             /* the same */
     struct kvm_pv_area pv;
     struct trap_tables tables;
 };

@@ -1,0 +1,95 @@
+; SPDX-License-Identifier: MIT
+;
+; How every CPU but the first gets to 64-bit C. A startup IPI names a page below
+; 1 MiB; what is copied there only enters protected mode and jumps to the image.
+; Paging comes on when that page is left: it is never executable, and no page is
+; both writable and executable.
+
+extern ap_main
+extern boot_gdt_pointer
+extern boot_page_tables
+
+CR0_PE  equ 1 << 0
+CR0_MP  equ 1 << 1
+CR0_NE  equ 1 << 5
+CR0_WP  equ 1 << 16
+CR0_PG  equ 1 << 31
+CR4_PAE        equ 1 << 5
+CR4_PGE        equ 1 << 7
+CR4_OSFXSR     equ 1 << 9
+CR4_OSXMMEXCPT equ 1 << 10
+
+MSR_EFER equ 0xc0000080
+EFER_LME equ 1 << 8
+EFER_NXE equ 1 << 11
+
+SELECTOR_CODE64 equ 0x08
+SELECTOR_DATA   equ 0x10
+SELECTOR_CODE32 equ 0x28
+
+section .rodata.ap progbits alloc noexec nowrite align=16
+bits 16
+global ap_trampoline, ap_trampoline_end, ap_trampoline_gdt
+ap_trampoline:
+        cli
+        mov     ax, cs
+        mov     ds, ax
+        o32 lgdt [ap_trampoline_gdt - ap_trampoline]
+        mov     eax, cr0
+        or      al, CR0_PE
+        mov     cr0, eax
+        jmp     dword SELECTOR_CODE32:ap_start
+        align   8
+ap_trampoline_gdt:                      ; in the copy: what boot_gdt_pointer holds
+        times 6 db 0
+ap_trampoline_end:
+
+section .text.ap progbits alloc exec nowrite align=16
+bits 32
+ap_start:
+        mov     eax, SELECTOR_DATA
+        mov     ds, eax
+        mov     es, eax
+        mov     ss, eax
+        xor     eax, eax
+        mov     fs, eax
+        mov     gs, eax
+        mov     eax, CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT
+        mov     cr4, eax
+        mov     eax, boot_page_tables
+        mov     cr3, eax
+        mov     ecx, MSR_EFER
+        rdmsr
+        or      eax, EFER_LME | EFER_NXE
+        wrmsr
+        mov     eax, CR0_PE | CR0_MP | CR0_NE | CR0_WP | CR0_PG
+        mov     cr0, eax
+        jmp     SELECTOR_CODE64:.long_mode
+
+; Who comes takes the next struct cpu that is prepared, in whatever order they come.
+; Who comes when none is left was not asked for.
+bits 64
+.long_mode:
+        mov     eax, 1
+        lock xadd [ap_arrived], eax
+        cmp     eax, [ap_prepared]
+        jae     .unasked
+        mov     rdi, [ap_cpus + rax * 8]
+        mov     rsp, [rdi + 8]          ; stack_top
+        xor     ebp, ebp                ; where backtraces end
+        call    ap_main
+.unasked:
+        cli
+        hlt
+        jmp     .unasked
+
+AP_MAX equ 256                          ; as kernel/smp.c has it
+
+section .bss.ap nobits alloc noexec write align=8
+global ap_cpus, ap_arrived, ap_prepared
+ap_cpus:                            ; written before ap_prepared counts them
+        resq AP_MAX
+ap_arrived:                             ; by CPUs, as they come
+        resd 1
+ap_prepared:                            ; by the first CPU
+        resd 1

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Starting CPUs (Intel SDM volume 3, "Multiple-Processor Initialization"). A
+ * hypervisor takes INIT and startup IPI one after the other without the pauses that
+ * boards once needed, so all are sent theirs at once. Who has not answered after a
+ * while gets the second one that the protocol allows.
+ */
+#include "kernel/smp.h"
+
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/percpu.h"
+#include "boot/boot_info.h"
+#include "kernel/clock.h"
+#include "kernel/log.h"
+#include "kernel/page.h"
+#include "kernel/thread.h"
+#include "lib/base/barrier.h"
+#include "lib/base/string.h"
+
+#define MAX_FURTHER 256 /* as in ap.asm */
+
+#define LOW_END       0xa0000 /* where video memory was */
+#define SECOND_TRY_NS (100 * NSEC_PER_MSEC)
+#define PATIENCE_NS   (5 * NSEC_PER_SEC)
+#define FIRST_LOOK_NS NSEC_PER_MSEC
+#define HALT_TICKS    (1ull << 28) /* of the TSC: a tenth of a second */
+
+/* A further CPU's memory. The page below its stack is not mapped, to catch an overflow. */
+struct further {
+    struct cpu cpu __attribute__((aligned(4096)));
+    uint8_t guard[PAGE_SIZE] __attribute__((aligned(4096)));
+    uint8_t stack[2 * PAGE_SIZE];
+    struct trap_stacks traps;
+};
+
+#define FURTHER_ORDER 3
+_Static_assert(sizeof(struct further) <= PAGE_BYTES(FURTHER_ORDER), "memory of a further CPU");
+_Static_assert(offsetof(struct cpu, stack_top) == 8, "as ap.asm has it");
+
+/* arch/x86_64/ap.asm */
+extern const uint8_t ap_trampoline[], ap_trampoline_end[], ap_trampoline_gdt[];
+extern const uint8_t boot_gdt_pointer[];
+extern struct cpu *ap_cpus[MAX_FURTHER];
+extern uint32_t ap_arrived, ap_prepared;
+
+static phys_addr_t start_page;
+static struct {
+    const uint32_t *apic_ids;
+    unsigned n;
+    unsigned n_tried; /* before memory ran out */
+    unsigned total;   /* with the first CPU */
+    uint32_t own;
+} wanted;
+static unsigned n_up;     /* by further CPUs, atomically */
+static unsigned n_halted; /* the same */
+
+static bool is_free(const struct boot_info *boot, phys_addr_t page)
+{
+    bool is_ram = false;
+
+    for (uint32_t i = 0; i < boot->n_ranges; i++) {
+        const struct boot_range *range = &boot->ranges[i];
+        bool ram = range->type == BOOT_RANGE_RAM;
+
+        if (ram && page >= range->start && range->bytes >= PAGE_SIZE &&
+            page - range->start <= range->bytes - PAGE_SIZE)
+            is_ram = true;
+        if (!ram && (page - range->start < range->bytes || range->start - page < PAGE_SIZE))
+            return false;
+    }
+    for (uint32_t i = 0; i < boot->n_modules; i++)
+        if (page - boot->modules[i].start < boot->modules[i].bytes ||
+            boot->modules[i].start - page < PAGE_SIZE)
+            return false;
+    return is_ram;
+}
+
+/* The highest: what a firmware left and forgot to name lies low. */
+phys_addr_t smp_find_start_page(const struct boot_info *boot)
+{
+    for (phys_addr_t page = LOW_END - PAGE_SIZE; page; page -= PAGE_SIZE)
+        if (is_free(boot, page))
+            return start_page = page;
+    return 0;
+}
+
+_Noreturn void smp_halt(void)
+{
+    __atomic_add_fetch(&n_halted, 1, __ATOMIC_SEQ_CST);
+    for (;;)
+        __asm__ volatile("cli; hlt");
+}
+
+_Noreturn void ap_main(struct cpu *cpu);
+_Noreturn void ap_main(struct cpu *cpu)
+{
+    cpu_take(cpu, &CONTAINER_OF(cpu, struct further, cpu)->traps);
+    apic_init_further();
+    cpu->apic_id = apic_id();
+    store_release(&cpu->up, true);
+    __atomic_add_fetch(&n_up, 1, __ATOMIC_SEQ_CST);
+    for (;;)
+        __asm__ volatile("cli; hlt"); /* an NMI comes through */
+}
+
+/* false: no memory. */
+static bool prepare(void)
+{
+    phys_addr_t memory = page_alloc(FURTHER_ORDER);
+    struct further *further = (struct further *)(uintptr_t)memory;
+
+    if (!memory || paging_unmap_4k((uintptr_t)further->guard)) {
+        if (memory)
+            page_free(memory, FURTHER_ORDER);
+        return false;
+    }
+    memset(&further->cpu, 0, sizeof(further->cpu));
+    further->cpu.number = ap_prepared + 1;
+    further->cpu.stack_top = (uintptr_t)(further->stack + sizeof(further->stack));
+    ap_cpus[ap_prepared] = &further->cpu;
+    store_release(&ap_prepared, ap_prepared + 1);
+    return true;
+}
+
+static bool has_come(uint32_t id)
+{
+    for (unsigned i = 0; i < ap_prepared; i++)
+        if (load_acquire(&ap_cpus[i]->up) && ap_cpus[i]->apic_id == id)
+            return true;
+    return false;
+}
+
+static bool is_first_of_its_id(unsigned at)
+{
+    for (unsigned i = 0; i < at; i++)
+        if (wanted.apic_ids[i] == wanted.apic_ids[at])
+            return false;
+    return wanted.apic_ids[at] != wanted.own;
+}
+
+static void write_trampoline(void)
+{
+    uint8_t *page = (uint8_t *)start_page;
+
+    memcpy(page, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
+    memcpy(page + (ap_trampoline_gdt - ap_trampoline), boot_gdt_pointer, 6);
+}
+
+/* How many can come. Who gets no memory is wanted no more. */
+static unsigned send_for_all(void)
+{
+    unsigned sent = 0;
+
+    for (unsigned i = 0; i < wanted.n; i++) {
+        uint32_t id = wanted.apic_ids[i];
+
+        if (!is_first_of_its_id(i))
+            continue;
+        wanted.total++;
+        if (i < wanted.n_tried && !prepare())
+            wanted.n_tried = i;
+        if (i < wanted.n_tried && !apic_send_init(id) && !apic_send_startup(id, start_page))
+            sent++;
+    }
+    return sent;
+}
+
+static void send_again(void)
+{
+    for (unsigned i = 0; i < wanted.n_tried; i++)
+        if (is_first_of_its_id(i) && !has_come(wanted.apic_ids[i]))
+            apic_send_startup(wanted.apic_ids[i], start_page);
+}
+
+static void tell_missing(void)
+{
+    for (unsigned i = 0; i < wanted.n_tried; i++)
+        if (is_first_of_its_id(i) && !has_come(wanted.apic_ids[i]))
+            log_error("cpu: the one of APIC id %u did not come up", wanted.apic_ids[i]);
+    if (wanted.n_tried < wanted.n)
+        log_error("cpu: no memory for more than %u", ap_prepared + 1);
+}
+
+static void start_all(void *argument)
+{
+    uint64_t started_ns = clock_monotonic_ns(), pause_ns = FIRST_LOOK_NS;
+    bool again = false;
+    unsigned sent;
+
+    (void)argument;
+    write_trampoline();
+    sent = send_for_all();
+    while (load_acquire(&n_up) < sent && clock_monotonic_ns() - started_ns < PATIENCE_NS) {
+        thread_sleep_until(clock_monotonic_ns() + pause_ns);
+        pause_ns *= 2;
+        if (!again && clock_monotonic_ns() - started_ns >= SECOND_TRY_NS) {
+            send_again();
+            again = true;
+        }
+    }
+    tell_missing();
+    log_info("cpu: %u of %u up", smp_count(), wanted.total);
+}
+
+void smp_start(const uint32_t *apic_ids, unsigned n)
+{
+    if (n < 2)
+        return;
+    wanted.apic_ids = apic_ids;
+    wanted.n = wanted.n_tried = MIN(n, (unsigned)MAX_FURTHER);
+    wanted.own = apic_id();
+    wanted.total = 1;
+    if (!start_page)
+        log_error("cpu: no memory below 1 MiB to start others at");
+    else if (!thread_create("cpus", start_all, NULL))
+        log_error("cpu: no memory to start others");
+}
+
+unsigned smp_count(void)
+{
+    return load_acquire(&n_up) + 1;
+}
+
+void smp_stop_others(void)
+{
+    struct cpu *self = cpu_current();
+    uint64_t start = tsc_read();
+    unsigned others = smp_count() - 1;
+
+    if (self->number)
+        apic_send_nmi(wanted.own);
+    for (unsigned i = 0; i < load_acquire(&ap_prepared); i++)
+        if (ap_cpus[i] != self && load_acquire(&ap_cpus[i]->up))
+            apic_send_nmi(ap_cpus[i]->apic_id);
+    while (load_acquire(&n_halted) < others && tsc_read() - start < HALT_TICKS)
+        cpu_pause();
+}

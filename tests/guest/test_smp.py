@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""More CPUs than one: they come up, stand by, and stop when one panics."""
+
+import re
+
+import pytest
+import qemu
+from boots import boot_args
+from harness import Guest
+
+COUNTS = [1, 2, 3, 4, 16, 64]
+
+
+@pytest.mark.parametrize("cpus", COUNTS)
+def test_all_cpus_come_up(cpus):
+    with Guest("selftest", smp=cpus, memory=64, cmdline="-- sleep 2000" if cpus > 4 else "-- sleep 500") as guest:
+        if cpus > 1:
+            guest.wait_for(rf"^cpu: {cpus} of {cpus} up$", 40)
+        assert guest.wait_exit(40) == 0
+        assert "did not come up" not in guest.log
+        assert ("cpu: " in guest.log) == (cpus > 1)
+
+
+@pytest.mark.parametrize("machine", ["pc", "microvm"])
+def test_cpus_come_up_on_other_machines(machine):
+    with Guest("selftest", machine=machine, smp=4, cmdline="-- sleep 500") as guest:
+        guest.wait_for(r"^cpu: 4 of 4 up$", 20)
+        assert guest.wait_exit(20) == 0
+
+
+@pytest.mark.parametrize("boot", ["multiboot2", "Linux", "UEFI"])
+def test_cpus_come_up_however_the_guest_was_booted(boot):
+    with Guest(boot=[*qemu.machine_args("q35", 64, 4), *boot_args(boot, "aerostat", "ip=off")], deadline=90) as guest:
+        guest.wait_for(rf"started by {boot}$", 60)
+        guest.wait_for(r"^cpu: 4 of 4 up$", 20)
+
+
+def test_cpus_come_up_under_kvm(kvm):
+    with Guest("selftest", accel=kvm, machine="microvm", smp=2, cmdline="-- spin") as guest:
+        guest.wait_for(r"^cpu: 2 of 2 up$", 30)
+
+
+def test_cpus_that_may_be_plugged_in_later_are_not_waited_for():
+    with Guest("selftest", cmdline="-- sleep 500", qemu_args=["-smp", "2,maxcpus=4"]) as guest:
+        guest.wait_for(r"^cpu: 2 of 2 up$", 20)
+        assert guest.wait_exit(20) == 0
+
+
+@pytest.mark.parametrize("cpus", [1, 4])
+def test_a_panic_on_all_cpus_at_once_is_reported_by_one(cpus):
+    with Guest("selftest", smp=cpus, cmdline="-- spin") as guest:
+        for _ in range(2 if cpus > 1 else 1):  # in either order
+            guest.wait_for(rf"^(spinning|cpu: {cpus} of {cpus} up)$", 20)
+        guest.vm.execute("inject-nmi")
+        assert guest.wait_exit(20) == 101
+        assert len(re.findall(r"^panic: ", guest.log, re.M)) == 1
+        assert re.search(r"^panic: non-maskable interrupt.*\((CPU [1-3]|thread \w+)\)$", guest.log, re.M)
+        assert guest.log.endswith("\naerostat: exit 101\n")
