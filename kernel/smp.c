@@ -200,7 +200,8 @@ static void start_all(void *argument)
             again = true;
         }
     }
-    tell_missing();
+    if (smp_count() < wanted.total)
+        tell_missing();
     log_info("cpu: %u of %u up", smp_count(), wanted.total);
 }
 
