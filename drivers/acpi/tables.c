@@ -124,26 +124,40 @@ static bool is_rsdp(const struct rsdp *rsdp)
            sum(rsdp, RSDP_V1_BYTES) == 0;
 }
 
+/* The next candidate at or behind `at`, or the end. Most of a boot's time where a BIOS tells
+ * nothing. */
+static const char *skip_to_rsdp(const char *at, const char *end)
+{
+    const uint64_t signature = UINT64_C(0x2052545020445352); /* "RSD PTR " */
+    uint64_t word;
+
+    for (; at < end; at += RSDP_STEP) {
+        __builtin_memcpy(&word, at, sizeof(word));
+        if (word == signature)
+            break;
+    }
+    return at;
+}
+
 /*
- * Where a BIOS leaves it, §5.2.5.1. The pointer to the extended BIOS data area
- * lies in page 0, which is never mapped here; that area is the last KiB below
- * 640 KiB on every VMM.
+ * Where a BIOS leaves it, §5.2.5.1, the likeliest place first. The pointer to the extended BIOS
+ * data area lies in page 0, which is never mapped here; that area is the last KiB below 640 KiB on
+ * every VMM.
  */
 static const struct rsdp *search_rsdp(void)
 {
     static const struct {
         phys_addr_t start;
         uint64_t bytes;
-    } areas[] = { { 0xe0000, 0x20000 }, { 0x9fc00, 0x400 } };
+    } areas[] = { { 0xf0000, 0x10000 }, { 0xe0000, 0x10000 }, { 0x9fc00, 0x400 } };
 
     for (unsigned i = 0; i < ARRAY_SIZE(areas); i++) {
-        const char *area = memory_map(areas[i].start, areas[i].bytes);
+        const char *at = memory_map(areas[i].start, areas[i].bytes);
+        const char *end = at + areas[i].bytes - sizeof(struct rsdp) + 1;
 
-        if (!area)
-            continue;
-        for (uint64_t at = 0; at + sizeof(struct rsdp) <= areas[i].bytes; at += RSDP_STEP)
-            if (is_rsdp((const void *)(area + at)))
-                return (const void *)(area + at);
+        for (; at && (at = skip_to_rsdp(at, end)) < end; at += RSDP_STEP)
+            if (is_rsdp((const void *)at))
+                return (const void *)at;
     }
     return NULL;
 }
