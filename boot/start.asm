@@ -248,7 +248,8 @@ boot_fail:
         lidt    [esp]
         int3
 
-; Beside the code, for what lies further on may not be there.
+; In the image's first page, for what lies further on may not be there.
+section .boot.messages progbits alloc noexec nowrite align=1
 message_cut_off:
         db "aerostat: the image was not loaded to its end", 13, 10
         db "aerostat: exit 102", 13, 10, 0

@@ -317,7 +317,7 @@ static void interrupt(void *unused)
 static void start_interrupt(struct slot *slot)
 {
     int vector = irq_mode == IRQ_MODE_POLL ? -ENODEV : irq_alloc(interrupt, NULL, "hotplug");
-    int error = vector < 0 ? vector : -ENODEV;
+    int error;
 
     if (vector < 0)
         return;
