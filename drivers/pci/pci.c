@@ -12,12 +12,14 @@
 #define N_BUSES         256
 #define DEVICES_PER_BUS 32
 #define FUNCTIONS       8
+#define DEEPEST         8 /* bridges below each other that get numbers here: the stack is finite */
 
 extern const struct pci_driver __start_pci_drivers[], __stop_pci_drivers[];
 
 static struct list hosts = LIST_INIT(hosts);
 static struct list devices = LIST_INIT(devices);
 static int n_devices;
+static bool unnumbered; /* a bridge without bus numbers was found */
 
 uint64_t pci_config_accesses;
 
@@ -178,6 +180,7 @@ struct scan {
     const struct pci_host *host;
     uint8_t wanted[N_BUSES / 8]; /* buses to visit: there, or found behind a bridge */
     uint8_t single[N_BUSES / 8]; /* behind a PCI Express port: only device 0 can be there */
+    bool numbering; /* behind a bridge that has no numbers but ours: nor has any there */
 };
 
 static bool in_set(const uint8_t *set, unsigned bus)
@@ -212,16 +215,18 @@ static void note_bridge(struct scan *scan, struct pci_device *bridge)
     unsigned secondary = buses >> 8 & 0xff, subordinate = buses >> 16 & 0xff;
     char text[PCI_ADDRESS_TEXT];
 
-    pci_address_text(bridge->at, text);
-    if (!secondary) {
-        log_info("pci %s: bridge without bus numbers, nothing behind it is used", text);
+    if (!secondary || scan->numbering) {
+        bridge->unnumbered = unnumbered = true;
         return;
     }
+    pci_address_text(bridge->at, text);
     if (secondary <= bridge->at.bus || subordinate < secondary ||
         secondary > scan->host->bus_last || in_set(scan->wanted, secondary)) {
         log_error("pci %s: bridge to impossible buses %x to %x", text, secondary, subordinate);
         return;
     }
+    bridge->secondary = (uint8_t)secondary;
+    bridge->subordinate = (uint8_t)subordinate;
     add_to_set(scan->wanted, secondary);
     if (leads_to_one_device(bridge))
         add_to_set(scan->single, secondary);
@@ -301,6 +306,121 @@ static int scan_host(const struct pci_host *host)
     return 0;
 }
 
+/* ---- bridges that no firmware has numbered */
+
+/* Bus numbers for them: those from next to last are nobody's yet. */
+struct numbers {
+    unsigned next, last;
+};
+
+static void set_buses(struct pci_device *bridge, unsigned secondary, unsigned subordinate)
+{
+    bridge->secondary = (uint8_t)secondary;
+    bridge->subordinate = (uint8_t)subordinate;
+    pci_write32(bridge, PCI_BUSES, subordinate << 16 | secondary << 8 | bridge->at.bus);
+}
+
+static int number_bridge(struct scan *scan, struct pci_device *bridge, struct numbers *numbers,
+                         unsigned depth);
+
+/* What comes behind the bridge is listed behind `before`. */
+static int number_bus(struct scan *scan, unsigned bus, struct list *before, struct numbers *numbers,
+                      unsigned depth)
+{
+    int error = 0;
+
+    for (struct list *link = before->next; link != &devices; link = link->next) {
+        struct pci_device *device = CONTAINER_OF(link, struct pci_device, link);
+
+        /* Those of the buses further down come behind them, each with its own bridge. */
+        if (device->at.bus != bus)
+            break;
+        pci_place_device(device);
+    }
+    for (struct list *link = before->next; link != &devices && !error; link = link->next) {
+        struct pci_device *device = CONTAINER_OF(link, struct pci_device, link);
+
+        if (device->at.bus != bus)
+            break;
+        if (device->unnumbered)
+            error = number_bridge(scan, device, numbers, depth);
+    }
+    return error;
+}
+
+/* Until what is behind is known, the bridge passes on whatever number may come there. */
+static int number_bridge(struct scan *scan, struct pci_device *bridge, struct numbers *numbers,
+                         unsigned depth)
+{
+    struct list *before = devices.prev;
+    unsigned bus = numbers->next;
+    char text[PCI_ADDRESS_TEXT];
+    phys_addr_t start;
+    int error;
+
+    bridge->unnumbered = false;
+    if (bus > numbers->last || depth == DEEPEST) {
+        log_error("pci %s: no bus number for this bridge, nothing behind it is used",
+                  pci_address_text(bridge->at, text));
+        return 0;
+    }
+    numbers->next++;
+    set_buses(bridge, bus, numbers->last);
+    if (leads_to_one_device(bridge))
+        add_to_set(scan->single, bus);
+    start = pci_open_window(bridge);
+    error = scan_bus(scan, bus);
+    if (!error)
+        error = number_bus(scan, bus, before, numbers, depth + 1);
+    pci_close_window(bridge, start);
+    set_buses(bridge, bus, numbers->next - 1);
+    return error;
+}
+
+/* The numbers that are left on the bridge's bus: behind those of all bridges there. */
+static struct numbers numbers_beside(const struct pci_device *bridge)
+{
+    struct numbers numbers = { bridge->at.bus + 1u, bridge->host->bus_last };
+
+    for (struct pci_device *other = pci_next(NULL); other; other = pci_next(other)) {
+        if (other->host != bridge->host)
+            continue;
+        if (other->at.bus == bridge->at.bus)
+            numbers.next = MAX(numbers.next, other->subordinate + 1u);
+        if (other->secondary && other->secondary == bridge->at.bus)
+            numbers.last = other->subordinate;
+    }
+    return numbers;
+}
+
+/* Those listed behind `from`, once all that firmware has numbered are known. */
+static int number_bridges(struct list *from)
+{
+    struct list *last = devices.prev;
+    struct numbers numbers;
+    struct scan scan = { .numbering = true };
+    struct pci_device *before = NULL;
+    int error = 0;
+
+    if (!unnumbered)
+        return 0;
+    unnumbered = false;
+    for (struct list *link = from; link != last && !error;) {
+        struct pci_device *bridge;
+
+        link = link->next;
+        bridge = CONTAINER_OF(link, struct pci_device, link);
+        if (!bridge->unnumbered)
+            continue;
+        if (!before || before->host != bridge->host || before->at.bus != bridge->at.bus)
+            numbers = numbers_beside(bridge);
+        scan.host = bridge->host;
+        error = number_bridge(&scan, bridge, &numbers, 0);
+        before = bridge;
+    }
+    return error;
+}
+
 /* ---- drivers */
 
 static bool drives(const struct pci_driver *driver, const struct pci_device *device)
@@ -370,8 +490,12 @@ int pci_scan(void)
     LIST_FOR_EACH (link, &hosts) {
         error = scan_host(CONTAINER_OF(link, struct pci_host, link));
         if (error)
-            log_error("pci: only the first %d functions are used (error %d)", n_devices, -error);
+            break;
     }
+    if (!error)
+        error = number_bridges(&devices);
+    if (error)
+        log_error("pci: only the first %d functions are used (error %d)", n_devices, -error);
     LIST_FOR_EACH (link, &devices)
         find_driver(CONTAINER_OF(link, struct pci_device, link));
     return n_devices;
@@ -405,6 +529,8 @@ int pci_scan_behind(struct pci_device *bridge)
     note_bridge(&scan, bridge);
     for (unsigned bus = first; bus <= last && !error; bus++)
         error = in_set(scan.wanted, bus) ? scan_bus(&scan, bus) : 0;
+    if (!error)
+        error = number_bridges(before);
     for (struct list *link = before->next; link != &devices; link = link->next)
         find_driver(CONTAINER_OF(link, struct pci_device, link));
     return error ? error : n_devices;
@@ -454,6 +580,7 @@ void pci_forget(void)
         kfree(device);
     }
     n_devices = 0;
+    unnumbered = false;
     pci_forget_window();
     while ((link = list_pop(&hosts))) {
         struct pci_host *host = CONTAINER_OF(link, struct pci_host, link);

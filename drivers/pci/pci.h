@@ -69,6 +69,8 @@ struct pci_device {
     struct pci_address at;
     uint16_t vendor, device;
     uint8_t header;                  /* PCI_HEADER_NORMAL, _BRIDGE or another; without the flag */
+    uint8_t secondary, subordinate;  /* of a bridge: buses that are used behind it; 0: none */
+    bool unnumbered;                 /* a bridge that has no such numbers yet */
     const struct pci_driver *driver; /* NULL: none has taken it */
     void *driver_state;              /* the driver's own */
     bool gone;                       /* not on its bus any more: remove() asks nothing of it */
@@ -193,6 +195,15 @@ extern bool (*pci_find_window)(phys_addr_t *start, uint64_t *bytes);
 
 /* Gives a memory BAR that pci_bar() has sized an address. -ENOSPC: there is none for it. */
 int pci_place_bar(struct pci_device *device, unsigned index);
+
+/*
+ * Windows for a bridge that no firmware has seen, while what is behind it is found:
+ * open, then each device on the far bus, bridges there with their own windows, then close.
+ * What was placed in between is what the bridge passes on.
+ */
+phys_addr_t pci_open_window(struct pci_device *bridge);
+void pci_place_device(struct pci_device *device);
+void pci_close_window(struct pci_device *bridge, phys_addr_t start);
 
 /* Part of pci_forget(). */
 void pci_forget_window(void);

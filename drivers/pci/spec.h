@@ -16,6 +16,7 @@
 #define PCI_HEADER             0x0e
 #define PCI_BAR0               0x10 /* six registers of 32 bits; two in a bridge */
 #define PCI_BUSES              0x18 /* bridge: primary, secondary, subordinate bus, latency */
+#define PCI_BRIDGE_PORTS       0x1c /* bridge: base and limit, 8 bits each, of 4 KiB units; status */
 #define PCI_BRIDGE_MEMORY      0x20 /* bridge: base and limit, 16 bits each, of 1 MiB units */
 #define PCI_BRIDGE_PREFETCH    0x24 /* the same, of what may be prefetched; then upper halves */
 #define PCI_BRIDGE_BASE_UPPER  0x28

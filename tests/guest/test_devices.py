@@ -170,16 +170,6 @@ def test_a_disk_behind_three_bridges_is_read_whole(irq, tmp_path):
         assert guest.wait_exit() == 0
 
 
-def test_devices_behind_a_bridge_that_no_firmware_set_up_do_no_harm(tmp_path):
-    """microvm has no firmware that gives bridges their bus numbers."""
-    args = ["-device", "pcie-root-port,id=port1,chassis=1,slot=1"]
-    args += blk(sparse_disk(tmp_path / "far", MIB), 0, ",bus=port1")
-    near, digest = random_disk(tmp_path / "near", MIB)
-    with Guest("selftest", machine="microvm", disks=[near], cmdline="-- disk-hash", qemu_args=args) as guest:
-        guest.wait_for(r"^pci 0000:00:\w\w\.0: bridge without bus numbers, nothing behind it is used$")
-        assert_the_others_work(guest, digest)
-
-
 # --- nobody's devices
 
 def test_devices_without_a_driver_are_listed_as_such(tmp_path):

@@ -4,7 +4,7 @@
 import re
 
 import pytest
-from harness import MIB, Guest, qemu, sparse_disk
+from harness import MIB, Guest, qemu, random_disk, sparse_disk
 
 BRIDGES, EACH = 8, 8
 
@@ -31,3 +31,33 @@ def test_64_disks_behind_8_bridges_are_all_found_and_read(machine, irq, tmp_path
         assert guest.wait_exit(20) == 0
         assert sorted(map(int, re.findall(r'identity "disk(\d+)"', guest.log))) == list(range(BRIDGES * EACH))
         assert "functions are used" not in guest.log
+
+
+# --- bridges that no firmware has seen: microvm has none
+
+def ports(n):
+    return [word for i in range(n) for word in ("-device", f"pcie-root-port,id=port{i},chassis={i},slot={i}")]
+
+
+SWITCH = ["-device", "x3130-upstream,id=up,bus=port0"] + [
+    word for i in range(2) for word in ("-device", f"xio3130-downstream,id=down{i},bus=up,chassis={10 + i},slot={10 + i}")]
+CONVENTIONAL = ["-device", "pcie-pci-bridge,id=conventional,bus=port1", "-device", "pci-bridge,id=deep,bus=conventional,chassis_nr=30,addr=2"]
+
+
+@pytest.mark.parametrize("irq", ["msix", "poll"])
+def test_what_lies_behind_bridges_without_firmware_is_found_and_read(irq, tmp_path):
+    args = ports(3) + SWITCH + CONVENTIONAL
+    places = ["down0", "down1", "deep", "conventional", "port2"]
+    digests = {}
+    for number, bus in enumerate(places):
+        path, digest = random_disk(tmp_path / f"disk{number}", MIB + 512 * number, number)
+        digests[number] = digest
+        args += qemu.disk_args(path, number, True, f"bus={bus},serial=disk{number}" + (",addr=3" if bus in ("deep", "conventional") else ""))
+    with Guest("selftest", machine="microvm", qemu_args=args, cmdline=f"irq={irq} -- disk-list") as guest:
+        guest.wait_for(r"^disks: 5$", 20)
+        order = [int(d) for d in re.findall(r'identity "disk(\d)"', guest.log)]
+        assert guest.wait_exit(20) == 0
+        assert sorted(order) == list(range(5)) and "no bus number" not in guest.log
+    with Guest("selftest", machine="microvm", qemu_args=args, cmdline=f"irq={irq} -- disk-hash {order.index(2)}") as guest:
+        guest.wait_for(rf"^sha256 {digests[2]} bytes {MIB + 1024}$", 20)
+        assert guest.wait_exit(20) == 0

@@ -9,12 +9,29 @@ static void break_rule(struct fake_pci *fake, const char *rule)
         fake->violation = rule;
 }
 
+/* A bridge passes on what is meant for its buses (PCI-to-PCI Bridge 1.2, §3.1.2.1). */
+static bool leads_to(const struct fake_function *function, unsigned bus)
+{
+    const uint8_t *buses = function->above ? function->above->space + PCI_BUSES : NULL;
+
+    if (!buses)
+        return function->at.bus == bus;
+    if (!buses[1] || buses[1] != bus)
+        return false;
+    for (const struct fake_function *bridge = function->above; bridge; bridge = bridge->above) {
+        buses = bridge->space + PCI_BUSES;
+        if (!buses[1] || bus < buses[1] || bus > buses[2])
+            return false;
+    }
+    return true;
+}
+
 static struct fake_function *find(struct fake_pci *fake, struct pci_address at)
 {
     for (unsigned i = 0; i < fake->n_functions; i++) {
         struct fake_function *function = &fake->functions[i];
 
-        if (function->at.bus == at.bus && function->at.device == at.device &&
+        if (leads_to(function, at.bus) && function->at.device == at.device &&
             function->at.function == at.function)
             return function;
     }
@@ -81,6 +98,12 @@ static bool is_msix_control(const struct fake_function *function, unsigned offse
            function->space[offset - PCI_MSIX_CONTROL] == PCI_CAP_MSIX;
 }
 
+static bool is_window(const struct fake_function *function, unsigned offset)
+{
+    return (function->space[PCI_HEADER] & PCI_HEADER_TYPE) == PCI_HEADER_BRIDGE &&
+           offset >= PCI_BUSES && offset < PCI_BRIDGE_LIMIT_UPPER + 4;
+}
+
 static void write_space(const struct pci_host *host, struct pci_address at, unsigned offset,
                         unsigned bytes, uint32_t value)
 {
@@ -95,6 +118,8 @@ static void write_space(const struct pci_host *host, struct pci_address at, unsi
         fake_put16(function, offset, (uint16_t)value);
     else if (offset >= PCI_BAR0 && offset < PCI_BAR0 + 4 * bars_of(function) && bytes == 4)
         write_bar(fake, function, (offset - PCI_BAR0) / 4, value);
+    else if (is_window(function, offset) && function->firmware_has_not_seen)
+        memcpy(function->space + offset, &value, bytes);
     else if (is_msix_control(function, offset) && bytes == 2)
         fake_put16(function, offset, (uint16_t)value);
     else
@@ -132,6 +157,26 @@ struct fake_function *fake_pci_bridge(struct fake_pci *fake, unsigned bus, unsig
 
     made->space[PCI_HEADER] = PCI_HEADER_BRIDGE;
     fake_put32(made, PCI_BUSES, subordinate << 16 | secondary << 8 | bus);
+    return made;
+}
+
+struct fake_function *fake_pci_new_bridge(struct fake_pci *fake, struct fake_function *above,
+                                          unsigned device)
+{
+    struct fake_function *made = fake_pci_behind(fake, above, device, 0x1b36, 0x000c);
+
+    made->space[PCI_HEADER] = PCI_HEADER_BRIDGE;
+    made->firmware_has_not_seen = true;
+    return made;
+}
+
+struct fake_function *fake_pci_behind(struct fake_pci *fake, struct fake_function *above,
+                                      unsigned device, uint16_t vendor, uint16_t id)
+{
+    struct fake_function *made = fake_pci_function(fake, 0, device, 0, vendor, id);
+
+    made->above = above;
+    fake_put16(made, PCI_COMMAND, 0);
     return made;
 }
 

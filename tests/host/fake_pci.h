@@ -20,13 +20,15 @@
 #define FAKE_PCI_FUNCTIONS 600
 
 struct fake_function {
-    struct pci_address at;
+    struct pci_address at;       /* its bus: only where `above` is NULL */
+    struct fake_function *above; /* the bridge whose numbers and forwarding lead to it */
     uint8_t space[256];
     enum pci_bar_kind bar_kind[PCI_BARS]; /* MEMORY64 takes the next one too */
     uint64_t bar_bytes[PCI_BARS];
-    uint8_t last_capability; /* offset of the newest one; 0: none */
-    uint8_t next_free;       /* where the next one goes */
-    bool all_ones;           /* answers its identity only */
+    uint8_t last_capability;    /* offset of the newest one; 0: none */
+    uint8_t next_free;          /* where the next one goes */
+    bool firmware_has_not_seen; /* a bridge: its numbers and windows may be written */
+    bool all_ones;              /* answers its identity only */
 };
 
 struct fake_pci {
@@ -46,6 +48,14 @@ struct fake_function *fake_pci_function(struct fake_pci *fake, unsigned bus, uns
 /* A PCI-to-PCI bridge with these bus numbers. */
 struct fake_function *fake_pci_bridge(struct fake_pci *fake, unsigned bus, unsigned device,
                                       unsigned secondary, unsigned subordinate);
+
+/* A bridge that no firmware has numbered; above: the one it is behind, or NULL: on bus 0. */
+struct fake_function *fake_pci_new_bridge(struct fake_pci *fake, struct fake_function *above,
+                                          unsigned device);
+
+/* A function behind a bridge, on the bus that the bridge leads to by then. */
+struct fake_function *fake_pci_behind(struct fake_pci *fake, struct fake_function *above,
+                                      unsigned device, uint16_t vendor, uint16_t id);
 
 void fake_pci_bar(struct fake_function *function, unsigned index, enum pci_bar_kind kind,
                   uint64_t bytes, uint64_t address);

@@ -751,6 +751,134 @@ static void what_is_behind_a_bridge_is_placed_in_its_window_and_nothing_else(voi
     pci_find_window = NULL;
 }
 
+/* ---- bridges that no firmware has seen */
+
+static uint32_t window_register(const struct fake_function *bridge, unsigned offset)
+{
+    uint32_t value;
+
+    memcpy(&value, bridge->space + offset, 4);
+    return value;
+}
+
+static void bridges_without_numbers_get_numbers_and_windows_for_what_is_behind_them(void **state)
+{
+    struct fake_function *outer = fake_pci_new_bridge(fake, NULL, 1);
+    struct fake_function *inner = fake_pci_new_bridge(fake, outer, 2);
+    struct fake_function *next = fake_pci_new_bridge(fake, NULL, 2);
+    struct fake_function *deep = fake_pci_behind(fake, inner, 7, 0x1234, 0x10);
+    struct fake_function *high = fake_pci_behind(fake, next, 3, 0x1234, 0x11);
+    struct fake_function *beside = fake_pci_behind(fake, outer, 1, 0x1234, 0x12);
+    volatile void *at;
+
+    (void)state;
+    use_window(0xfd000000, 64 * MIB);
+    fake_pci_bar(deep, 0, PCI_BAR_MEMORY32, 0x1000, 0);
+    fake_pci_bar(deep, 2, PCI_BAR_MEMORY64, 2 * MIB, 0);
+    fake_pci_bar(beside, 1, PCI_BAR_MEMORY32, 0x1000, 0);
+    fake_pci_bar(high, 0, PCI_BAR_MEMORY64, 0x4000, 0);
+    assert_int_equal(scan(), 6);
+    assert_int_equal(probes, 3);
+    assert_int_equal(window_register(outer, PCI_BUSES), 0x00020100);
+    assert_int_equal(window_register(inner, PCI_BUSES), 0x00020201);
+    assert_int_equal(window_register(next, PCI_BUSES), 0x00030300);
+    /* outer: its own device, then inner: 4 KiB, and 2 MiB aligned to themselves */
+    assert_int_equal(window_register(outer, PCI_BRIDGE_MEMORY), 0xfd30fd00);
+    assert_int_equal(window_register(inner, PCI_BRIDGE_MEMORY), 0xfd30fd10);
+    assert_int_equal(window_register(next, PCI_BRIDGE_MEMORY), 0xfd40fd40);
+    assert_int_equal(window_register(outer, PCI_BRIDGE_PREFETCH), 0x0000fff0);
+    assert_int_equal(fake_get16(outer, PCI_COMMAND), PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    assert_int_equal(window_register(deep, PCI_BAR0), 0xfd100000);
+    assert_int_equal(window_register(deep, PCI_BAR0 + 8), 0xfd200000 | PCI_BAR_TYPE_64);
+    assert_int_equal(window_register(beside, PCI_BAR0 + 4), 0xfd000000);
+    assert_int_equal(window_register(high, PCI_BAR0), 0xfd400000 | PCI_BAR_TYPE_64);
+    for (struct pci_device *device = pci_next(NULL); device; device = pci_next(device))
+        if (device->device == 0x11)
+            assert_int_equal(pci_map(device, 0, 0, 4, &at),
+                             -ENXIO); /* the host maps nothing there */
+    pci_find_window = NULL;
+}
+
+static void numbers_of_firmware_stay_and_ours_come_behind_them(void **state)
+{
+    struct fake_function *ours = fake_pci_new_bridge(fake, NULL, 1);
+    struct fake_function *within = NULL;
+
+    (void)state;
+    fake_pci_behind(fake, ours, 0, 0x1234, 0x10);
+    fake_pci_bridge(fake, 0, 2, 1, 7);
+    within = fake_pci_new_bridge(fake, NULL, 3);
+    within->at.bus = 1;
+    fake_pci_bridge(fake, 1, 4, 2, 4);
+    assert_int_equal(scan(), 5);
+    assert_int_equal(window_register(ours, PCI_BUSES), 0x00080800);
+    assert_int_equal(window_register(within, PCI_BUSES), 0x00050501);
+    assert_int_equal(probes, 1);
+}
+
+static void a_bridge_for_which_no_number_is_left_is_told_of_and_the_others_are_used(void **state)
+{
+    struct fake_function *bridges[4];
+
+    (void)state;
+    fake->host.bus_last = 2;
+    for (unsigned i = 0; i < 4; i++) {
+        bridges[i] = fake_pci_new_bridge(fake, NULL, i);
+        fake_pci_behind(fake, bridges[i], 0, 0x1234, 0x10);
+    }
+    assert_int_equal(scan(), 6);
+    assert_int_equal(probes, 2);
+    assert_int_equal(window_register(bridges[1], PCI_BUSES), 0x00020200);
+    assert_int_equal(window_register(bridges[2], PCI_BUSES), 0);
+    assert_true(logged("0000:00:02.0: no bus number for this bridge"));
+    assert_true(logged("0000:00:03.0: no bus number for this bridge"));
+}
+
+static void a_chain_of_bridges_without_end_is_followed_only_so_deep(void **state)
+{
+    struct fake_function *bridge = NULL;
+
+    (void)state;
+    for (unsigned i = 0; i < 200; i++)
+        bridge = fake_pci_new_bridge(fake, bridge, 0);
+    assert_int_equal(scan(), 9);
+    assert_true(logged("0000:08:00.0: no bus number for this bridge"));
+}
+
+static void a_window_that_is_full_leaves_bars_unplaced_and_nothing_overlaps(void **state)
+{
+    struct fake_function *bridges[3], *behind[3];
+
+    (void)state;
+    use_window(0xfd000000, 2 * MIB);
+    for (unsigned i = 0; i < 3; i++) {
+        bridges[i] = fake_pci_new_bridge(fake, NULL, i);
+        behind[i] = fake_pci_behind(fake, bridges[i], 0, 0x1234, 0x10);
+        fake_pci_bar(behind[i], 0, PCI_BAR_MEMORY32, i ? 0x1000 : 4 * MIB, 0);
+    }
+    assert_int_equal(scan(), 6);
+    assert_int_equal(window_register(bridges[0], PCI_BRIDGE_MEMORY), 0x0000fff0);
+    assert_int_equal(window_register(behind[0], PCI_BAR0), 0);
+    assert_int_equal(window_register(bridges[1], PCI_BRIDGE_MEMORY), 0xfd00fd00);
+    assert_int_equal(window_register(bridges[2], PCI_BRIDGE_MEMORY), 0xfd10fd10);
+    assert_int_equal(window_register(behind[2], PCI_BAR0), 0xfd100000);
+    pci_find_window = NULL;
+}
+
+static void a_port_with_an_empty_slot_keeps_room_for_a_card(void **state)
+{
+    struct fake_function *port = fake_pci_new_bridge(fake, NULL, 1);
+    unsigned at = fake_pci_capability(port, PCI_CAP_EXPRESS, 0x3c);
+
+    (void)state;
+    fake_put16(port, at + PCI_EXPRESS_FLAGS, PCI_EXPRESS_SLOT | PCI_EXPRESS_ROOT_PORT << 4 | 2);
+    use_window(0xfd000000, 16 * MIB);
+    assert_int_equal(scan(), 1);
+    assert_int_equal(window_register(port, PCI_BUSES), 0x00010100);
+    assert_int_equal(window_register(port, PCI_BRIDGE_MEMORY), 0xfd10fd00);
+    pci_find_window = NULL;
+}
+
 /* ---- MSI-X */
 
 static uint32_t entry_word(unsigned entry, unsigned offset)
@@ -952,6 +1080,12 @@ int main(void)
         TEST(a_window_that_is_too_small_or_missing_places_nothing),
         TEST(a_bar_as_large_as_can_be_does_not_overflow_the_window),
         TEST(what_is_behind_a_bridge_is_placed_in_its_window_and_nothing_else),
+        TEST(bridges_without_numbers_get_numbers_and_windows_for_what_is_behind_them),
+        TEST(numbers_of_firmware_stay_and_ours_come_behind_them),
+        TEST(a_bridge_for_which_no_number_is_left_is_told_of_and_the_others_are_used),
+        TEST(a_chain_of_bridges_without_end_is_followed_only_so_deep),
+        TEST(a_window_that_is_full_leaves_bars_unplaced_and_nothing_overlaps),
+        TEST(a_port_with_an_empty_slot_keeps_room_for_a_card),
         TEST(msix_masks_all_vectors_and_opens_the_one_that_is_set),
         TEST(msix_has_1_to_2048_vectors),
         TEST(msix_is_not_there_without_its_capability),
