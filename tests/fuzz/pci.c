@@ -450,6 +450,7 @@ static void make_function(void)
     fake_put16(function, PCI_STATUS, PCI_STATUS_CAP_LIST);
     function->space[PCI_CAP_FIRST] = script.first_capability;
     memcpy(function->space + PCI_CAP_MIN, script.capabilities, sizeof(script.capabilities));
+    function->firmware_has_not_seen = true; /* a bridge without numbers is given some */
 }
 
 static bool find_window(phys_addr_t *start, uint64_t *bytes)
