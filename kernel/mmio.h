@@ -18,4 +18,10 @@ volatile void *mmio_map(phys_addr_t start, uint64_t bytes);
  */
 const void *memory_map(phys_addr_t start, uint64_t bytes);
 
+/*
+ * Addresses above 4 GiB and all RAM that the CPU has and mmio_map() reaches, from the
+ * middle of them on: memory that is plugged in comes right behind RAM. false: none.
+ */
+bool mmio_high_area(phys_addr_t *start, uint64_t *bytes);
+
 #endif

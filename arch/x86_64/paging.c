@@ -279,3 +279,29 @@ const void *memory_map(phys_addr_t start, uint64_t bytes)
             return NULL;
     return (const void *)(uintptr_t)start;
 }
+
+static unsigned physical_bits(void)
+{
+    if (cpuid(0x80000000, 0).a < 0x80000008)
+        return 36; /* of a CPU that does not say */
+    return cpuid(0x80000008, 0).a & 0xff;
+}
+
+bool mmio_high_area(phys_addr_t *start, uint64_t *bytes)
+{
+    unsigned bits = physical_bits();
+    phys_addr_t end = MIN(UINT64_C(1) << MIN(bits, 63u), PAGING_IDENTITY_END);
+    phys_addr_t first = MAX(end / 2, UINT64_C(1) << 32);
+
+    for (uint32_t i = 0; i < memory->n_ranges; i++) {
+        const struct boot_range *range = &memory->ranges[i];
+
+        if (range->start + range->bytes > first && range->start < end)
+            first = ALIGN_UP(range->start + range->bytes, GIB);
+    }
+    if (first >= end)
+        return false;
+    *start = first;
+    *bytes = end - first;
+    return true;
+}

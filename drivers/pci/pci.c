@@ -355,7 +355,7 @@ static int number_bridge(struct scan *scan, struct pci_device *bridge, struct nu
     struct list *before = devices.prev;
     unsigned bus = numbers->next;
     char text[PCI_ADDRESS_TEXT];
-    phys_addr_t start;
+    struct pci_window window;
     int error;
 
     bridge->unnumbered = false;
@@ -368,11 +368,11 @@ static int number_bridge(struct scan *scan, struct pci_device *bridge, struct nu
     set_buses(bridge, bus, numbers->last);
     if (leads_to_one_device(bridge))
         add_to_set(scan->single, bus);
-    start = pci_open_window(bridge);
+    pci_open_window(bridge, &window);
     error = scan_bus(scan, bus);
     if (!error)
         error = number_bus(scan, bus, before, numbers, depth + 1);
-    pci_close_window(bridge, start);
+    pci_close_window(bridge, &window);
     set_buses(bridge, bus, numbers->next - 1);
     return error;
 }

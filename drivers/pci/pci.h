@@ -188,10 +188,10 @@ unsigned pci_capability(struct pci_device *device, uint8_t id, unsigned after);
 int pci_bar(struct pci_device *device, unsigned index, struct pci_bar *bar);
 
 /*
- * Where memory BARs that no firmware has placed may go; called once, when the
- * first such BAR is wanted. NULL: nowhere.
+ * Where memory BARs that no firmware has placed may go, below 4 GiB or, high, wherever
+ * 64 bits reach; called once each, when the first such BAR is wanted. NULL: nowhere.
  */
-extern bool (*pci_find_window)(phys_addr_t *start, uint64_t *bytes);
+extern bool (*pci_find_window)(bool high, phys_addr_t *start, uint64_t *bytes);
 
 /* Gives a memory BAR that pci_bar() has sized an address. -ENOSPC: there is none for it. */
 int pci_place_bar(struct pci_device *device, unsigned index);
@@ -201,9 +201,14 @@ int pci_place_bar(struct pci_device *device, unsigned index);
  * open, then each device on the far bus, bridges there with their own windows, then close.
  * What was placed in between is what the bridge passes on.
  */
-phys_addr_t pci_open_window(struct pci_device *bridge);
+struct pci_window {
+    phys_addr_t low, high; /* where it begins, below 4 GiB and wherever */
+    bool high_was_closed;  /* by a bridge above that does not pass on such addresses */
+};
+
+void pci_open_window(struct pci_device *bridge, struct pci_window *window);
 void pci_place_device(struct pci_device *device);
-void pci_close_window(struct pci_device *bridge, phys_addr_t start);
+void pci_close_window(struct pci_device *bridge, const struct pci_window *window);
 
 /* Part of pci_forget(). */
 void pci_forget_window(void);

@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Addresses for memory BARs that no firmware has placed, as on QEMU's microvm,
- * where there is none: from the window that the platform names, upwards, each
+ * where there is none: from the windows that the platform names, upwards, each
  * aligned to its size. A device behind a bridge has its place in the bridge's
- * windows, as they are: firmware leaves room in those of ports with a slot.
+ * windows: as firmware left them, with room in those of ports with a slot, or as
+ * they are opened here around what comes behind it (PCI-to-PCI Bridge 1.2, §3.2.5).
  */
 #include "drivers/pci/pci.h"
 #include "kernel/log.h"
 #include "lib/base/errno.h"
 
-bool (*pci_find_window)(phys_addr_t *start, uint64_t *bytes);
+#define LARGE_BYTES (16 * MIB) /* leaves the room below 4 GiB to those that can go nowhere else */
+
+bool (*pci_find_window)(bool high, phys_addr_t *start, uint64_t *bytes);
 
 struct space {
-    phys_addr_t next, end;
+    bool known;
+    phys_addr_t first, next, end;
 };
 
-static bool window_known;
-static struct space window;
+/* What may be given out: below 4 GiB, and wherever. */
+struct spaces {
+    struct space low, high;
+};
+
+static struct spaces root;
 
 /* What is in use inside a space already stays below what is given out. */
 static void keep_clear_of(struct space *space, phys_addr_t start, uint64_t bytes)
@@ -64,16 +72,24 @@ static void keep_clear_of_device(struct space *space, struct pci_device *device)
         keep_clear_of_bridge(space, device);
 }
 
-static void find_window(void)
+static struct space *space_of(struct spaces *spaces, bool is_high)
 {
+    struct space *space = is_high ? &spaces->high : &spaces->low;
     uint64_t bytes;
 
-    window_known = true;
-    if (!pci_find_window || !pci_find_window(&window.next, &bytes))
-        return;
-    window.end = window.next + bytes;
+    if (space->known)
+        return space;
+    space->known = true;
+    if (!pci_find_window || !pci_find_window(is_high, &space->first, &bytes))
+        return space;
+    space->next = space->first;
+    space->end = space->first + bytes;
     for (struct pci_device *device = pci_next(NULL); device; device = pci_next(device))
-        keep_clear_of_device(&window, device);
+        keep_clear_of_device(space, device);
+    if (is_high) /* a bridge's window begins there, with nobody else's addresses in it */
+        space->next = ALIGN_UP(space->next, MIB);
+    space->first = space->next;
+    return space;
 }
 
 /* False: no room, or a 32-bit BAR has no place above 4 GiB. */
@@ -90,6 +106,18 @@ static bool take(struct space *space, const struct pci_bar *bar, phys_addr_t *ad
     return true;
 }
 
+static bool take_high(struct spaces *spaces, const struct pci_bar *bar, phys_addr_t *address)
+{
+    return bar->kind == PCI_BAR_MEMORY64 && take(space_of(spaces, true), bar, address);
+}
+
+static bool take_any(struct spaces *spaces, const struct pci_bar *bar, phys_addr_t *address)
+{
+    if (bar->bytes >= LARGE_BYTES && take_high(spaces, bar, address))
+        return true;
+    return take(space_of(spaces, false), bar, address) || take_high(spaces, bar, address);
+}
+
 /* ---- behind a bridge */
 
 static struct pci_device *bridge_above(const struct pci_device *device)
@@ -101,18 +129,35 @@ static struct pci_device *bridge_above(const struct pci_device *device)
     return NULL;
 }
 
-/* Where what is in the way of [at, at + bytes) ends; 0: nothing is. */
+/* Where what the device has in the way of [at, at + bytes) ends; 0: nothing is. */
+static phys_addr_t end_within(struct pci_device *device, phys_addr_t at, uint64_t bytes)
+{
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        const struct pci_bar *bar = &device->bar[i];
+
+        if (bar->address && bar->kind > PCI_BAR_IO && bar->address < at + bytes &&
+            at < bar->address + bar->bytes)
+            return bar->address + bar->bytes;
+    }
+    for (int prefetchable = 0; prefetchable < 2 && device->header == PCI_HEADER_BRIDGE;
+         prefetchable++) {
+        struct range range = window_of(device, prefetchable);
+
+        if (range.start <= range.last && range.start < at + bytes && at <= range.last)
+            return range.last + 1;
+    }
+    return 0;
+}
+
 static phys_addr_t end_of_obstacle(const struct pci_device *newcomer, phys_addr_t at,
                                    uint64_t bytes)
 {
     for (struct pci_device *device = pci_next(NULL); device; device = pci_next(device))
-        for (unsigned i = 0; i < PCI_BARS; i++) {
-            const struct pci_bar *bar = &device->bar[i];
+        if (device->host == newcomer->host && device->at.bus == newcomer->at.bus) {
+            phys_addr_t end = end_within(device, at, bytes);
 
-            if (device->host == newcomer->host && device->at.bus == newcomer->at.bus &&
-                bar->address && bar->kind > PCI_BAR_IO && bar->address < at + bytes &&
-                at < bar->address + bar->bytes)
-                return bar->address + bar->bytes;
+            if (end)
+                return end;
         }
     return 0;
 }
@@ -172,9 +217,7 @@ int pci_place_bar(struct pci_device *device, unsigned index)
         set_address(device, index, address);
         return 0;
     }
-    if (!window_known)
-        find_window();
-    if (!take(&window, bar, &address))
+    if (!take_any(&root, bar, &address))
         return -ENOSPC;
     set_address(device, index, address);
     return 0;
@@ -187,33 +230,62 @@ int pci_place_bar(struct pci_device *device, unsigned index)
 #define PORTS_CLOSED  0x00f0
 #define WINDOW_CLOSED 0x0000fff0
 
-static struct space *source;  /* of what is placed at the moment */
-static struct space borrowed; /* what is left of the window of a bridge that firmware has opened */
+static struct spaces *source; /* of what is placed at the moment */
+static struct spaces
+    borrowed; /* what is left of the windows of a bridge that firmware has opened */
 static unsigned n_open;
+static bool high_is_closed;
 
-static struct space *left_beside(const struct pci_device *bridge)
+static struct space left_of(struct range range, const struct pci_device *bridge)
 {
-    struct pci_device *above = bridge_above(bridge);
-    struct range range = { 1, 0 };
+    struct space space = { .known = true };
 
-    if (above)
-        range = window_of(above, false);
-    borrowed = (struct space){ range.start, range.start <= range.last ? range.last + 1 : 0 };
+    if (range.start > range.last)
+        return space;
+    space.first = space.next = range.start;
+    space.end = range.last + 1;
     for (struct pci_device *device = pci_next(NULL); device; device = pci_next(device))
         if (device->host == bridge->host && device->at.bus == bridge->at.bus && device != bridge)
-            keep_clear_of_device(&borrowed, device);
+            keep_clear_of_device(&space, device);
+    return space;
+}
+
+static struct spaces *left_beside(const struct pci_device *bridge)
+{
+    struct pci_device *above = bridge_above(bridge);
+    struct range none = { 1, 0 };
+
+    borrowed.low = left_of(above ? window_of(above, false) : none, bridge);
+    borrowed.high = left_of(above ? window_of(above, true) : none, bridge);
     return &borrowed;
 }
 
-phys_addr_t pci_open_window(struct pci_device *bridge)
+/* What is not known yet is asked for when it is wanted, and then begins behind what is taken. */
+static phys_addr_t start_of(struct space *space)
+{
+    space->next = ALIGN_UP(space->next, WINDOW_BYTES);
+    return space->next;
+}
+
+void pci_open_window(struct pci_device *bridge, struct pci_window *window)
 {
     if (!n_open++) {
-        if (!window_known)
-            find_window();
-        source = bridge->at.bus == bridge->host->bus_first ? &window : left_beside(bridge);
+        source = bridge->at.bus == bridge->host->bus_first ? &root : left_beside(bridge);
+        high_is_closed = false;
     }
-    source->next = ALIGN_UP(source->next, WINDOW_BYTES);
-    return source->next;
+    window->high_was_closed = high_is_closed;
+    window->low = start_of(space_of(source, false));
+    window->high = start_of(&source->high);
+    if (!(pci_read32(bridge, PCI_BRIDGE_PREFETCH) & PCI_BRIDGE_WIDE))
+        high_is_closed = true;
+}
+
+/* Behind a bridge only what may be prefetched has its place above 4 GiB (§3.2.5.9). */
+static bool take_behind(const struct pci_bar *bar, phys_addr_t *address)
+{
+    if (bar->prefetchable && !high_is_closed)
+        return take_any(source, bar, address);
+    return take(space_of(source, false), bar, address);
 }
 
 /* One that finds no room is told of when somebody wants it. */
@@ -224,7 +296,7 @@ void pci_place_device(struct pci_device *device)
 
     for (unsigned i = 0; i < PCI_BARS; i++)
         if (pci_bar(device, i, &bar) == 0 && bar.kind != PCI_BAR_IO && !bar.address &&
-            take(source, &bar, &address))
+            take_behind(&bar, &address))
             set_address(device, i, address);
 }
 
@@ -235,28 +307,47 @@ static bool has_slot(struct pci_device *bridge)
     return express && pci_read16(bridge, express + PCI_EXPRESS_FLAGS) & PCI_EXPRESS_SLOT;
 }
 
-void pci_close_window(struct pci_device *bridge, phys_addr_t start)
+/* From start to what was given out, at least `least` bytes if there are so many. */
+static struct range close_space(struct space *space, phys_addr_t start, uint64_t least)
 {
-    phys_addr_t next = source->next;
+    phys_addr_t next = ALIGN_UP(MAX(space->next, start + least), WINDOW_BYTES);
 
-    if (has_slot(bridge))
-        next = MAX(next, start + SLOT_BYTES);
-    next = MIN(ALIGN_UP(next, WINDOW_BYTES), ALIGN_DOWN(source->end, WINDOW_BYTES));
+    next = MIN(next, ALIGN_DOWN(space->end, WINDOW_BYTES));
+    if (next <= start)
+        return (struct range){ 1, 0 };
+    space->next = next;
+    return (struct range){ start, next - 1 };
+}
+
+static void write_window(struct pci_device *bridge, unsigned offset, struct range range)
+{
+    if (range.start > range.last)
+        pci_write32(bridge, offset, WINDOW_CLOSED);
+    else
+        pci_write32(bridge, offset,
+                    (uint32_t)(range.last & 0xfff00000) | (uint32_t)(range.start >> 16 & 0xfff0));
+}
+
+void pci_close_window(struct pci_device *bridge, const struct pci_window *window)
+{
+    struct range low, high = { 1, 0 };
+
+    low = close_space(&source->low, window->low, has_slot(bridge) ? SLOT_BYTES : 0);
     pci_write16(bridge, PCI_BRIDGE_PORTS, PORTS_CLOSED);
-    pci_write32(bridge, PCI_BRIDGE_PREFETCH, WINDOW_CLOSED);
-    if (next > start) {
-        source->next = next;
-        pci_write32(bridge, PCI_BRIDGE_MEMORY,
-                    (uint32_t)((next - 1) & 0xfff00000) | (uint32_t)(start >> 16 & 0xfff0));
-    } else {
-        pci_write32(bridge, PCI_BRIDGE_MEMORY, WINDOW_CLOSED);
+    write_window(bridge, PCI_BRIDGE_MEMORY, low);
+    if (!high_is_closed)
+        high = close_space(&source->high, MAX(window->high, source->high.first), 0);
+    write_window(bridge, PCI_BRIDGE_PREFETCH, high);
+    if (high.start <= high.last) {
+        pci_write32(bridge, PCI_BRIDGE_BASE_UPPER, (uint32_t)(high.start >> 32));
+        pci_write32(bridge, PCI_BRIDGE_LIMIT_UPPER, (uint32_t)(high.last >> 32));
     }
     pci_command(bridge, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+    high_is_closed = window->high_was_closed;
     n_open--;
 }
 
 void pci_forget_window(void)
 {
-    window_known = false;
-    window = (struct space){ 0 };
+    root = (struct spaces){ 0 };
 }

@@ -4,6 +4,7 @@
 #include "drivers/pci/pci.h"
 #include "kernel/driver.h"
 #include "kernel/log.h"
+#include "kernel/mmio.h"
 #include "lib/base/errno.h"
 
 #define MAX_REGIONS 8
@@ -27,15 +28,38 @@ static int add_ecam_regions(void)
     return added;
 }
 
-static bool find_window(phys_addr_t *start, uint64_t *bytes)
+static bool find_low_window(phys_addr_t *start, uint64_t *bytes)
 {
     struct acpi_window window;
 
-    if (acpi_pci_window(&window))
+    if (acpi_pci_window(false, &window))
         return false;
     *start = window.start;
     *bytes = window.bytes;
     return true;
+}
+
+/* Where the DSDT does not tell, all that is nobody's far above RAM is PCI's, as on a PC. */
+static bool find_high_window(phys_addr_t *start, uint64_t *bytes)
+{
+    struct acpi_window window;
+    phys_addr_t end;
+
+    if (!mmio_high_area(start, bytes))
+        return false;
+    if (acpi_pci_window(true, &window))
+        return true;
+    end = *start + *bytes;
+    if (window.start >= end)
+        return false;
+    *start = window.start;
+    *bytes = MIN(window.bytes, end - window.start);
+    return true;
+}
+
+static bool find_window(bool high, phys_addr_t *start, uint64_t *bytes)
+{
+    return high ? find_high_window(start, bytes) : find_low_window(start, bytes);
 }
 
 static struct irq_line line_of(struct acpi_irq irq)

@@ -61,3 +61,37 @@ def test_what_lies_behind_bridges_without_firmware_is_found_and_read(irq, tmp_pa
     with Guest("selftest", machine="microvm", qemu_args=args, cmdline=f"irq={irq} -- disk-hash {order.index(2)}") as guest:
         guest.wait_for(rf"^sha256 {digests[2]} bytes {MIB + 1024}$", 20)
         assert guest.wait_exit(20) == 0
+
+
+def windows(guest):
+    """(first, last) of the windows that bridges on the root bus have for what may be prefetched."""
+    bridges = [device["pci_bridge"]["bus"] for device in guest.qmp("query-pci")[0]["devices"] if "pci_bridge" in device]
+    return [(bus["prefetchable_range"]["base"], bus["prefetchable_range"]["limit"]) for bus in bridges]
+
+
+def test_a_large_bar_behind_a_bridge_without_firmware_goes_above_4_gib(tmp_path):
+    """Eight GiB of shared memory on a machine that has 512 MiB for devices below 4 GiB."""
+    disk, digest = random_disk(tmp_path / "disk", MIB)
+    args = ports(2) + ["-object", "memory-backend-ram,id=shared,size=8G,reserve=off,share=on",
+                       "-device", "ivshmem-plain,memdev=shared,bus=port0"] + qemu.disk_args(disk, 0, True, "bus=port1")
+    with Guest("selftest", machine="microvm", qemu_args=args, cmdline="-- spin") as guest:
+        guest.wait_for(r"^boot: main\(\)", 20)
+        (first, last), _ = windows(guest)
+        assert first >= 4 << 30 and last - first + 1 == 8 << 30
+    with Guest("selftest", machine="microvm", qemu_args=args, cmdline="-- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
+        assert guest.wait_exit(20) == 0
+
+
+@pytest.mark.parametrize("bus", ["port3", "pcie.0"])
+def test_a_disk_with_no_room_below_4_gib_is_driven_above_it(bus, tmp_path):
+    """Screens fill the window below; of the disk only the interrupts' registers cannot go up."""
+    disk, digest = random_disk(tmp_path / "disk", MIB)
+    args = ports(4)
+    for port, mib in enumerate((128, 128, 64)):
+        args += ["-device", f"secondary-vga,vgamem_mb={mib},bus=port{port},romfile="]
+    args += qemu.disk_args(disk, 0, True, f"bus={bus}")
+    with Guest("selftest", machine="microvm", qemu_args=args, cmdline="-- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
+        assert guest.wait_exit(20) == 0
+        assert "BAR 1 has no address" in guest.log and "BAR 4 has no address" not in guest.log

@@ -104,6 +104,16 @@ static bool is_window(const struct fake_function *function, unsigned offset)
            offset >= PCI_BUSES && offset < PCI_BRIDGE_LIMIT_UPPER + 4;
 }
 
+static void write_window(struct fake_pci *fake, struct fake_function *function, unsigned offset,
+                         unsigned bytes, uint32_t value)
+{
+    if (offset == PCI_BRIDGE_PREFETCH && function->wide)
+        value |= PCI_BRIDGE_WIDE << 16 | PCI_BRIDGE_WIDE;
+    if ((offset == PCI_BRIDGE_BASE_UPPER || offset == PCI_BRIDGE_LIMIT_UPPER) && !function->wide)
+        break_rule(fake, "the upper half of a window was written that has none");
+    memcpy(function->space + offset, &value, bytes);
+}
+
 static void write_space(const struct pci_host *host, struct pci_address at, unsigned offset,
                         unsigned bytes, uint32_t value)
 {
@@ -119,7 +129,7 @@ static void write_space(const struct pci_host *host, struct pci_address at, unsi
     else if (offset >= PCI_BAR0 && offset < PCI_BAR0 + 4 * bars_of(function) && bytes == 4)
         write_bar(fake, function, (offset - PCI_BAR0) / 4, value);
     else if (is_window(function, offset) && function->firmware_has_not_seen)
-        memcpy(function->space + offset, &value, bytes);
+        write_window(fake, function, offset, bytes, value);
     else if (is_msix_control(function, offset) && bytes == 2)
         fake_put16(function, offset, (uint16_t)value);
     else
@@ -192,6 +202,11 @@ void fake_pci_bar(struct fake_function *function, unsigned index, enum pci_bar_k
     fake_put32(function, PCI_BAR0 + 4 * index, (uint32_t)address | flags[kind]);
     if (kind == PCI_BAR_MEMORY64)
         fake_put32(function, PCI_BAR0 + 4 * index + 4, (uint32_t)(address >> 32));
+}
+
+void fake_pci_prefetchable(struct fake_function *function, unsigned index)
+{
+    function->space[PCI_BAR0 + 4 * index] |= PCI_BAR_PREFETCH;
 }
 
 unsigned fake_pci_capability(struct fake_function *function, uint8_t id, unsigned bytes)

@@ -28,6 +28,7 @@ struct fake_function {
     uint8_t last_capability;    /* offset of the newest one; 0: none */
     uint8_t next_free;          /* where the next one goes */
     bool firmware_has_not_seen; /* a bridge: its numbers and windows may be written */
+    bool wide;                  /* a bridge: its prefetchable window has upper halves */
     bool all_ones;              /* answers its identity only */
 };
 
@@ -59,6 +60,8 @@ struct fake_function *fake_pci_behind(struct fake_pci *fake, struct fake_functio
 
 void fake_pci_bar(struct fake_function *function, unsigned index, enum pci_bar_kind kind,
                   uint64_t bytes, uint64_t address);
+
+void fake_pci_prefetchable(struct fake_function *function, unsigned index);
 
 /* Appends a capability of so many bytes to the chain; its offset. */
 unsigned fake_pci_capability(struct fake_function *function, uint8_t id, unsigned bytes);

@@ -55,7 +55,7 @@ static void the_window_of_a_microvm_is_found(void **state)
 
     (void)state;
     use_whole_dsdt();
-    assert_int_equal(acpi_pci_window(&window), 0);
+    assert_int_equal(acpi_pci_window(false, &window), 0);
     assert_int_equal(window.start, 0xc0000000);
     assert_int_equal(window.bytes, 0x20000000);
 }
@@ -67,7 +67,7 @@ static void a_dsdt_cut_anywhere_has_the_whole_window_or_none(void **state)
         struct acpi_window window = { 0, 0 };
 
         use_dsdt(bytes);
-        if (acpi_pci_window(&window) == 0)
+        if (acpi_pci_window(false, &window) == 0)
             assert_int_equal(window.bytes, 0x20000000);
         else
             assert_int_equal(window.bytes, 0);
@@ -81,19 +81,31 @@ static void a_window_whose_numbers_disagree_is_not_believed(void **state)
     (void)state;
     use_whole_dsdt();
     window_bytes()[22]++; /* its length */
-    assert_int_equal(acpi_pci_window(&window), -ENODEV);
+    assert_int_equal(acpi_pci_window(false, &window), -ENODEV);
     use_whole_dsdt();
     window_bytes()[18]++; /* its translation */
-    assert_int_equal(acpi_pci_window(&window), -ENODEV);
+    assert_int_equal(acpi_pci_window(false, &window), -ENODEV);
     use_whole_dsdt();
     window_bytes()[4] = 0; /* its ends may move */
-    assert_int_equal(acpi_pci_window(&window), -ENODEV);
+    assert_int_equal(acpi_pci_window(false, &window), -ENODEV);
+}
+
+static void the_window_above_4_gib_is_found(void **state)
+{
+    struct acpi_window window;
+
+    (void)state;
+    use_whole_dsdt();
+    assert_int_equal(acpi_pci_window(true, &window), 0);
+    assert_int_equal(window.start, UINT64_C(0xc000000000)); /* a quarter of the 40 bits there are */
+    assert_int_equal(window.bytes, UINT64_C(0x4000000000));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(the_window_of_a_microvm_is_found, tear_down),
+        cmocka_unit_test_teardown(the_window_above_4_gib_is_found, tear_down),
         cmocka_unit_test_teardown(a_dsdt_cut_anywhere_has_the_whole_window_or_none, tear_down),
         cmocka_unit_test_teardown(a_window_whose_numbers_disagree_is_not_believed, tear_down),
     };

@@ -635,10 +635,18 @@ static void map_refuses_ports_and_addresses_that_are_missing_or_out_of_reach(voi
 
 static phys_addr_t window_start;
 static uint64_t window_bytes;
-static unsigned window_asked;
+static unsigned window_asked, high_asked;
+static phys_addr_t high_start;
+static uint64_t high_bytes;
 
-static bool find_window(phys_addr_t *start, uint64_t *bytes)
+static bool find_window(bool high, phys_addr_t *start, uint64_t *bytes)
 {
+    if (high) {
+        high_asked++;
+        *start = high_start;
+        *bytes = high_bytes;
+        return high_bytes > 0;
+    }
     window_asked++;
     *start = window_start;
     *bytes = window_bytes;
@@ -649,8 +657,15 @@ static void use_window(phys_addr_t start, uint64_t bytes)
 {
     window_start = start;
     window_bytes = bytes;
-    window_asked = 0;
+    window_asked = high_asked = 0;
+    high_bytes = 0;
     pci_find_window = find_window;
+}
+
+static void use_high_window(phys_addr_t start, uint64_t bytes)
+{
+    high_start = start;
+    high_bytes = bytes;
 }
 
 static void bars_without_an_address_get_one_each_above_what_is_in_use(void **state)
@@ -719,6 +734,50 @@ static void a_bar_as_large_as_can_be_does_not_overflow_the_window(void **state)
     use_window((UINT64_C(1) << 63) + 0x1000, 0x10000);
     assert_int_equal(pci_bar(found(), 0, &bar), 0);
     assert_int_equal(pci_place_bar(pci_next(NULL), 0), -ENOSPC);
+    pci_find_window = NULL;
+}
+
+static phys_addr_t placed(struct pci_device *device, unsigned index)
+{
+    struct pci_bar bar;
+
+    assert_int_equal(pci_bar(device, index, &bar), 0);
+    return pci_place_bar(device, index) ? 0 : device->bar[index].address;
+}
+
+static void bars_of_64_bits_go_above_4_gib_where_they_are_large_or_the_rest_is_full(void **state)
+{
+    struct fake_function *function = one_function(), *taken;
+    const phys_addr_t high = UINT64_C(0xc000000000);
+    struct pci_device *device;
+
+    (void)state;
+    use_window(MMIO_START, 0x10000);
+    use_high_window(high, 64 * GIB);
+    taken = fake_pci_function(fake, 0, 4, 0, 0x1af4, 1);
+    fake_pci_bar(taken, 0, PCI_BAR_MEMORY64, GIB, high); /* a firmware's */
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY64, 0x1000, 0);
+    fake_pci_bar(function, 2, PCI_BAR_MEMORY64, 4 * GIB, 0);
+    fake_pci_bar(function, 4, PCI_BAR_MEMORY32, 32 * MIB, 0);
+    assert_int_equal(scan(), 2);
+    device = pci_next(NULL);
+    assert_int_equal(placed(device, 0), MMIO_START);
+    assert_int_equal(high_asked, 0); /* nobody needs it */
+    assert_int_equal(placed(device, 2), high + 4 * GIB);
+    assert_int_equal(pci_read32(device, PCI_BAR0 + 12), (high + 4 * GIB) >> 32);
+    assert_int_equal(placed(device, 4), 0); /* has no room below, and can not go up */
+    assert_int_equal(high_asked, 1);
+    pci_forget();
+
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY64, 0x20000,
+                 0); /* small, but too large for the window */
+    assert_int_equal(scan(), 2);
+    assert_int_equal(placed(pci_next(NULL), 0), high + 8 * GIB); /* behind the last one */
+    pci_forget();
+    use_high_window(high, 2 * GIB);
+    fake_pci_bar(function, 2, PCI_BAR_MEMORY64, 4 * GIB, 0);
+    assert_int_equal(scan(), 2);
+    assert_int_equal(placed(pci_next(NULL), 2), 0);
     pci_find_window = NULL;
 }
 
@@ -796,6 +855,50 @@ static void bridges_without_numbers_get_numbers_and_windows_for_what_is_behind_t
         if (device->device == 0x11)
             assert_int_equal(pci_map(device, 0, 0, 4, &at),
                              -ENXIO); /* the host maps nothing there */
+    pci_find_window = NULL;
+}
+
+static void make_wide(struct fake_function *bridge)
+{
+    bridge->wide = true;
+    fake_put32(bridge, PCI_BRIDGE_PREFETCH, PCI_BRIDGE_WIDE << 16 | PCI_BRIDGE_WIDE);
+}
+
+static void prefetchable_bars_behind_bridges_go_above_4_gib_if_all_of_those_can(void **state)
+{
+    struct fake_function *wide = fake_pci_new_bridge(fake, NULL, 1);
+    struct fake_function *narrow = fake_pci_new_bridge(fake, wide, 1);
+    struct fake_function *deep = fake_pci_behind(fake, narrow, 0, 0x1234, 0x10);
+    struct fake_function *large = fake_pci_behind(fake, wide, 2, 0x1234, 0x11);
+    struct fake_function *again = fake_pci_new_bridge(fake, wide, 3);
+    struct fake_function *second = fake_pci_behind(fake, again, 0, 0x1234, 0x12);
+    const phys_addr_t high = UINT64_C(0xc000080000); /* in the middle of a bridge's unit */
+
+    (void)state;
+    use_window(0xfd000000, 32 * MIB);
+    use_high_window(high, 64 * GIB);
+    make_wide(wide);
+    make_wide(again);
+    fake_pci_bar(deep, 0, PCI_BAR_MEMORY64, GIB, 0);
+    fake_pci_prefetchable(deep, 0);
+    fake_pci_bar(large, 0, PCI_BAR_MEMORY64, 2 * GIB, 0);
+    fake_pci_prefetchable(large, 0);
+    fake_pci_bar(large, 2, PCI_BAR_MEMORY64, GIB, 0); /* has side effects */
+    fake_pci_bar(second, 0, PCI_BAR_MEMORY64, GIB, 0);
+    fake_pci_prefetchable(second, 0);
+    assert_int_equal(scan(), 6);
+    assert_int_equal(window_register(deep, PCI_BAR0 + 4), 0);
+    assert_int_equal(window_register(large, PCI_BAR0 + 4), 0xc0);
+    assert_int_equal(window_register(large, PCI_BAR0) & ~15u, 0x80000000);
+    assert_int_equal(window_register(large, PCI_BAR0 + 12), 0);
+    assert_int_equal(window_register(second, PCI_BAR0 + 4), 0xc1);
+    assert_int_equal(window_register(second, PCI_BAR0) & ~15u, 0);
+    assert_int_equal(window_register(wide, PCI_BRIDGE_PREFETCH), 0x3ff10011);
+    assert_int_equal(window_register(wide, PCI_BRIDGE_BASE_UPPER), 0xc0);
+    assert_int_equal(window_register(wide, PCI_BRIDGE_LIMIT_UPPER), 0xc1);
+    assert_int_equal(window_register(again, PCI_BRIDGE_PREFETCH), 0x3ff10001);
+    assert_int_equal(window_register(again, PCI_BRIDGE_BASE_UPPER), 0xc1);
+    assert_int_equal(window_register(narrow, PCI_BRIDGE_PREFETCH), 0x0000fff0);
     pci_find_window = NULL;
 }
 
@@ -1079,8 +1182,10 @@ int main(void)
         TEST(bars_without_an_address_get_one_each_above_what_is_in_use),
         TEST(a_window_that_is_too_small_or_missing_places_nothing),
         TEST(a_bar_as_large_as_can_be_does_not_overflow_the_window),
+        TEST(bars_of_64_bits_go_above_4_gib_where_they_are_large_or_the_rest_is_full),
         TEST(what_is_behind_a_bridge_is_placed_in_its_window_and_nothing_else),
         TEST(bridges_without_numbers_get_numbers_and_windows_for_what_is_behind_them),
+        TEST(prefetchable_bars_behind_bridges_go_above_4_gib_if_all_of_those_can),
         TEST(numbers_of_firmware_stay_and_ours_come_behind_them),
         TEST(a_bridge_for_which_no_number_is_left_is_told_of_and_the_others_are_used),
         TEST(a_chain_of_bridges_without_end_is_followed_only_so_deep),
