@@ -778,6 +778,12 @@ static void bars_of_64_bits_go_above_4_gib_where_they_are_large_or_the_rest_is_f
     fake_pci_bar(function, 2, PCI_BAR_MEMORY64, 4 * GIB, 0);
     assert_int_equal(scan(), 2);
     assert_int_equal(placed(pci_next(NULL), 2), 0);
+    pci_forget();
+    use_window(0xc0000000, 512 * MIB);
+    use_high_window(high, 64 * GIB);
+    fake_pci_bar(function, 2, PCI_BAR_MEMORY64, 16 * MIB, 0); /* would have room below */
+    assert_int_equal(scan(), 2);
+    assert_true(placed(pci_next(NULL), 2) >= high);
     pci_find_window = NULL;
 }
 
