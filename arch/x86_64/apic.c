@@ -14,8 +14,10 @@
 /* Local APIC registers: offset in memory; the MSR is 0x800 + offset / 16. */
 #define APIC_ID            0x020
 #define APIC_TPR           0x080
+#define APIC_PPR           0x0a0
 #define APIC_EOI           0x0b0
 #define APIC_SVR           0x0f0
+#define APIC_IRR           0x200
 #define APIC_ICR           0x300
 #define APIC_ICR_HIGH      0x310
 #define APIC_LVT_TIMER     0x320
@@ -89,6 +91,24 @@ static void accept_interrupts(void)
     apic_write(APIC_SVR, APIC_SVR_ENABLE | TRAP_SPURIOUS);
 }
 
+/*
+ * Who ran before us may have left interrupts here, and switching it off and on does
+ * not drop them. What is in service would hold back all below it. What is pending comes
+ * as soon as we take any: now and then Linux's timer, when Linux starts us by kexec.
+ * irq_entry() ends those that have no handler, but they need a gate.
+ */
+static void take_leftovers(void)
+{
+    for (unsigned i = 0; i < TRAP_VECTORS && apic_read(APIC_PPR); i++)
+        apic_write(APIC_EOI, 0);
+    for (unsigned first = TRAP_FIRST_INTERRUPT; first < TRAP_VECTORS; first += 32) {
+        uint32_t pending = apic_read(APIC_IRR + first / 2); /* 32 vectors every 16 bytes */
+
+        for (; pending; pending &= pending - 1)
+            trap_open_interrupt(first + (unsigned)__builtin_ctz(pending));
+    }
+}
+
 int apic_init(bool polling)
 {
     struct cpuid_regs features = cpuid(1, 0);
@@ -110,6 +130,7 @@ int apic_init(bool polling)
     port_write8(PIC1_DATA, 0xff);
     port_write8(PIC2_DATA, 0xff);
     accept_interrupts();
+    take_leftovers();
     kvm_pv_start(&cpu_current()->pv, polling);
     return 0;
 }

@@ -98,6 +98,26 @@ def test_the_bzimage_boots_by_kernel(machine):
         assert guest.wait_exit(10) == 0
 
 
+@pytest.mark.parametrize("left", [["PENDING=0xec"], ["IN_SERVICE=0xf0"], ["IN_SERVICE=0xf0", "PENDING=0xec"]])
+def test_interrupts_that_the_loader_left_in_the_apic_do_no_harm(left, tmp_path):
+    """It died of Linux's timer, one time in some that Linux started it."""
+    with open(os.path.join(ROOT, "build/selftest.bzimage"), "rb") as file:
+        content = bytearray(file.read())
+    image = (content[0x1f1] + 1) * 512
+    assert content[image] == 0xe9  # a jump to the 32-bit entry
+    entry = 0x100005 + int.from_bytes(content[image + 1:image + 5], "little", signed=True)
+    at = 0x100000 + len(content) - image
+    loader = tmp_path / "loader"
+    subprocess.run(["nasm", "-f", "bin", f"-DAT={at}", f"-DENTRY={entry}", *[f"-D{what}" for what in left], "-o", loader,
+                    os.path.join(ROOT, "tests/guest/leftovers.asm")], check=True, timeout=30)
+    content[image + 1:image + 5] = (at - 0x100005).to_bytes(4, "little")
+    path = tmp_path / "image"
+    path.write_bytes(content + loader.read_bytes())
+    with Guest(boot=[*qemu.machine_args("q35", 64), "-kernel", os.fspath(path), "-append", "-- sleep 20"], deadline=30) as guest:
+        guest.wait_for(r"slept \d+ us of 20 ms$", 20)
+        assert guest.wait_exit(10) == 0
+
+
 @pytest.mark.parametrize("form", ["elf", "bzimage"])
 def test_linux_starts_it_by_kexec(form, tmp_path):
     """The ELF file by the 64-bit entry, the other by the 32-bit one."""
