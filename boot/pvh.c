@@ -8,8 +8,7 @@ static void take_memory_map(const struct hvm_start_info *start)
     const struct hvm_memmap_table_entry *entry = handover_at(start->memmap_paddr);
     uint32_t n = start->memmap_entries;
 
-    if (start->version < 1 || n > MAPPED_BYTES / sizeof(*entry) ||
-        !handover_is_mapped(start->memmap_paddr, n * sizeof(*entry)))
+    if (start->version < 1 || !handover_is_mapped(start->memmap_paddr, n * sizeof(*entry)))
         return;
     for (uint32_t i = 0; i < n; i++)
         if (!handover_range(entry[i].addr, entry[i].size, entry[i].type, n - i))

@@ -63,7 +63,7 @@ static void add_range(struct boot_info *info, struct boot_range range)
 void take_memory_map(struct boot_info *info, const UINT8 *from, UINTN bytes, UINTN descriptor_bytes)
 {
     info->n_ranges = info->n_ranges_dropped = 0;
-    if (descriptor_bytes < sizeof(EFI_MEMORY_DESCRIPTOR))
+    if (descriptor_bytes < sizeof(EFI_MEMORY_DESCRIPTOR) || descriptor_bytes % sizeof(UINT64))
         return;
     for (; bytes >= descriptor_bytes; bytes -= descriptor_bytes, from += descriptor_bytes) {
         const EFI_MEMORY_DESCRIPTOR *descriptor = (const void *)from;

@@ -182,6 +182,24 @@ static void a_memory_map_that_reaches_beyond_the_mapping_is_refused(void **state
     assert_int_equal(boot_info.n_ranges, 0);
 }
 
+static void nothing_need_be_aligned(void **state)
+{
+    struct hvm_start_info *odd = (void *)((uintptr_t)start + 1);
+
+    (void)state;
+    memmove((char *)MEMMAP + 3, memmap, 2 * sizeof(*memmap));
+    memmove((char *)MODULES + 5, modules, sizeof(*modules));
+    start->memmap_paddr += 3;
+    start->modlist_paddr += 5;
+    start->cmdline_paddr += 1;
+    memmove(odd, start, sizeof(*start));
+    boot_with(odd);
+    assert_string_equal(boot_info.cmdline, "rq=poll -- one");
+    assert_int_equal(boot_info.n_ranges, 2);
+    assert_int_equal(boot_info.ranges[1].bytes, UINT64_MAX);
+    assert_int_equal(boot_info.modules[0].start, 0x2000000);
+}
+
 static void version_0_has_no_memory_map(void **state)
 {
     (void)state;
@@ -233,6 +251,7 @@ int main(void)
         cmocka_unit_test_setup(a_command_line_nowhere_is_empty, begin),
         cmocka_unit_test_setup(ranges_beyond_our_room_are_counted, begin),
         cmocka_unit_test_setup(a_memory_map_that_reaches_beyond_the_mapping_is_refused, begin),
+        cmocka_unit_test_setup(nothing_need_be_aligned, begin),
         cmocka_unit_test_setup(version_0_has_no_memory_map, begin),
         cmocka_unit_test_setup(modules_beyond_our_room_are_left_out, begin),
         cmocka_unit_test_setup(a_list_of_one_module_may_end_where_the_mapping_does, begin),
