@@ -117,8 +117,8 @@ void multiboot2_main(const struct multiboot2_info *info)
     uintptr_t start = (uintptr_t)info;
 
     handover_begin("multiboot2");
-    boot_info.has_bios =
-        true; /* where UEFI has run, there is nothing to be found, and an RSDP is told */
+    /* Where UEFI has run, there is nothing to be found, and an RSDP is told. */
+    boot_info.has_bios = true;
     if (IS_ALIGNED(start, (uintptr_t)MULTIBOOT2_TAG_ALIGN) &&
         handover_is_mapped(start, sizeof(*info)) && info->total_size >= sizeof(*info) &&
         info->total_size <= INFO_MAX_BYTES && handover_is_mapped(start, info->total_size))

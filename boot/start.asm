@@ -235,6 +235,7 @@ fill_until:
 ; wherever it lies, and in 64-bit mode as well: the instructions are the same bytes.
 global boot_fail
 boot_fail:
+        cld                             ; entries leave the flag as the loader had it
         mov     dx, COM1
 .next:
         lodsb
