@@ -40,6 +40,10 @@ partition_FUZZ_SRCS := $(partition_SRCS:tests/host/alloc.c=tests/fuzz/memory.c)
 FUZZ_TARGETS += cmdline
 cmdline_FUZZ_SRCS := $(cmdline_SRCS) lib/base/parse.c lib/net/config.c
 
+FUZZ_TARGETS += boot
+boot_FUZZ_SRCS := $(addprefix boot/,entry64.c handover.c linux.c multiboot2.c pvh.c) $(efi_SRCS)
+boot_FUZZ_CFLAGS := $(filter-out -DKERNEL_FILE=%,$(efi_CFLAGS))
+
 FUZZ_FLAGS := $(HOST_FLAGS) -fsanitize=fuzzer-no-link
 
 $(call remember,$(BUILD)/.made-of/fuzz,$(HOST_CC) $(FUZZ_FLAGS) $(foreach target,$(FUZZ_TARGETS),$($(target)_FUZZ_CFLAGS)))
