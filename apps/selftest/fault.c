@@ -87,7 +87,10 @@ int run_fault(int argc, char **argv)
         { "opcode", bad_opcode },   { "assert", fail_assertion }, { "abort", abort },
         { "signal", raise_signal },
     };
+    char line[80];
 
+    if (argc > 2 && !fgets(line, sizeof(line), stdin)) /* after a line was typed */
+        return 1;
     for (size_t i = 0; argc > 1 && i < sizeof(faults) / sizeof(faults[0]); i++) {
         if (!strcmp(argv[1], faults[i].name))
             faults[i].run();
