@@ -114,6 +114,9 @@ void trap_open_interrupt(unsigned vector)
 /* A KVM that cannot take the call answers like one that does not know it. */
 static bool is_refused_hypercall(struct trap_frame *frame)
 {
+    if (exception_ist((unsigned)frame->vector) ==
+        IST_CRITICAL) /* which came by chance just there */
+        return false;
     if (frame->rip != (uintptr_t)kvm_hypercall_intel && frame->rip != (uintptr_t)kvm_hypercall_amd)
         return false;
     frame->rax = (uint64_t)-KVM_ENOSYS;

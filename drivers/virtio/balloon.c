@@ -35,6 +35,7 @@
 #include "kernel/page.h"
 #include "kernel/patience.h"
 #include "kernel/report.h"
+#include "kernel/rounds.h"
 #include "kernel/thread.h"
 #include "kernel/vmem.h"
 #include "lib/base/errno.h"
@@ -56,8 +57,6 @@
  * something all the time does not keep the CPU from the application. Any wait
  * that long is a pause.
  */
-#define ROUNDS_MAX 64 /* half a GiB at most */
-#define PAUSE_NS   NSEC_PER_MSEC
 
 _Static_assert(PAGE_SHIFT == VIRTIO_BALLOON_PFN_SHIFT, "pages are the balloon's pages");
 
@@ -603,31 +602,13 @@ static bool work_on_all(void)
     return may_sleep;
 }
 
-/* Waits for the next event; true: long enough. */
-static bool rests(void)
-{
-    uint64_t since_ns = clock_monotonic_ns();
-
-    event_wait(&balloon_event, CLOCK_NEVER);
-    return clock_monotonic_ns() - since_ns >= PAUSE_NS;
-}
-
-/* A device that answers faster than we ask must not keep the CPU from all others. */
 static void run(void *unused)
 {
-    unsigned rounds = 0;
+    struct rounds rounds = { 0 };
 
     (void)unused;
-    for (;;) {
-        bool may_sleep = work_on_all();
-
-        if (++rounds == ROUNDS_MAX) {
-            thread_sleep_until(clock_monotonic_ns() + PAUSE_NS);
-            rounds = 0;
-        } else if (may_sleep && rests()) {
-            rounds = 0;
-        }
-    }
+    for (;;)
+        rounds_end(&rounds, &balloon_event, work_on_all());
 }
 
 void virtio_balloon_follow(void)

@@ -27,6 +27,7 @@
 #include "kernel/log.h"
 #include "kernel/page.h"
 #include "kernel/patience.h"
+#include "kernel/rounds.h"
 #include "kernel/thread.h"
 #include "lib/base/errno.h"
 #include "lib/base/format.h"
@@ -52,8 +53,6 @@
 #define NONSENSE_TOLD 4 /* messages that make no sense, told in the log */
 
 /* After so many rounds without a pause the thread makes one. */
-#define ROUNDS_MAX 64
-#define PAUSE_NS   NSEC_PER_MSEC
 
 struct slot {
     struct list link;
@@ -949,31 +948,13 @@ static bool work_on_all(void)
     return may_sleep;
 }
 
-/* Waits for the next event; true: long enough. */
-static bool rests(void)
-{
-    uint64_t since_ns = clock_monotonic_ns();
-
-    event_wait(&console_event, CLOCK_NEVER);
-    return clock_monotonic_ns() - since_ns >= PAUSE_NS;
-}
-
-/* A device that answers faster than we ask must not keep the CPU from all others. */
 static void run(void *unused)
 {
-    unsigned rounds = 0;
+    struct rounds rounds = { 0 };
 
     (void)unused;
-    for (;;) {
-        bool may_sleep = work_on_all();
-
-        if (++rounds == ROUNDS_MAX) {
-            thread_sleep_until(clock_monotonic_ns() + PAUSE_NS);
-            rounds = 0;
-        } else if (may_sleep && rests()) {
-            rounds = 0;
-        }
-    }
+    for (;;)
+        rounds_end(&rounds, &console_event, work_on_all());
 }
 
 /* ---- bringing it up */
