@@ -28,7 +28,7 @@ ARCH_SRCS := arch/x86_64/apic.c arch/x86_64/cpu_random.c arch/x86_64/hypervisor.
 
 KERNEL_SRCS := kernel/alloc.c kernel/chardev.c kernel/clock.c kernel/cmdline.c kernel/dma.c kernel/exit.c kernel/init.c \
                kernel/irq.c kernel/irq_line.c kernel/log.c kernel/page.c kernel/panic.c kernel/power.c kernel/random.c \
-               kernel/report.c kernel/smp.c kernel/symbol.c kernel/system.c kernel/thread.c kernel/timer.c kernel/vmem.c
+               kernel/report.c kernel/smp.c kernel/spinlock.c kernel/symbol.c kernel/system.c kernel/thread.c kernel/timer.c kernel/vmem.c
 
 DRIVER_SRCS := drivers/serial.c \
                drivers/acpi/aml.c drivers/acpi/dmar.c drivers/acpi/fadt.c drivers/acpi/generation.c drivers/acpi/madt.c \

@@ -7,10 +7,11 @@
  * theirs lies apart, as do those of whole page runs, and is found by a hash of
  * the page. Which of the two it is, an object's alignment tells.
  *
- * Concurrency: kernel context only.
+ * Concurrency: kernel context of any CPU.
  */
 #include "kernel/alloc.h"
 
+#include "kernel/memory_lock.h"
 #include "kernel/page.h"
 #include "kernel/panic.h"
 #include "lib/base/list.h"
@@ -189,6 +190,7 @@ static unsigned shift_for(size_t bytes)
 
 void *kalloc(size_t bytes)
 {
+    SPIN_SCOPE(&memory_lock);
     unsigned shift;
     struct slab *slab;
 
@@ -256,6 +258,7 @@ static struct slab *slab_of(uintptr_t object)
 
 void kfree(void *object)
 {
+    SPIN_SCOPE(&memory_lock);
     struct slab *slab;
 
     if (!object)
@@ -271,5 +274,6 @@ void kfree(void *object)
 
 void kalloc_get_stats(struct kalloc_stats *to)
 {
+    SPIN_SCOPE(&memory_lock);
     *to = stats;
 }

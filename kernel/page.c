@@ -19,6 +19,7 @@
 
 #include "kernel/event.h"
 #include "kernel/log.h"
+#include "kernel/memory_lock.h"
 #include "kernel/panic.h"
 #include "lib/base/errno.h"
 #include "lib/base/list.h"
@@ -84,6 +85,8 @@ static struct {
     uint64_t watched;
     struct event *watcher;
 } pool;
+
+struct spinlock memory_lock;
 
 static struct list sections = LIST_INIT(sections); /* by address */
 
@@ -649,7 +652,7 @@ static phys_addr_t take_low(unsigned order)
     return 0;
 }
 
-uint64_t page_available(void)
+static uint64_t available(void)
 {
     uint64_t taken;
 
@@ -659,15 +662,23 @@ uint64_t page_available(void)
     return pool.free > taken ? pool.free - taken : 0;
 }
 
+uint64_t page_available(void)
+{
+    SPIN_SCOPE(&memory_lock);
+
+    return available();
+}
+
 phys_addr_t page_alloc(unsigned order)
 {
+    SPIN_SCOPE(&memory_lock);
     assert(order <= PAGE_ORDER_MAX);
     if (UNLIKELY(pool.lent && order == 0 && !pool.opening)) {
         pool.lent--;
         return page_alloc_promised(0);
     }
     /* What opening takes was set aside before anything was promised. */
-    if (page_available() < BIT(order) && !pool.opening)
+    if (available() < BIT(order) && !pool.opening)
         return 0;
     return take_low(order);
 }
@@ -683,7 +694,7 @@ phys_addr_t page_alloc_zeroed(unsigned order)
 
 static void wake_watcher(void)
 {
-    if (page_available() >= pool.reserve + pool.watched) {
+    if (available() >= pool.reserve + pool.watched) {
         event_signal(pool.watcher);
         pool.watcher = NULL;
     }
@@ -691,6 +702,7 @@ static void wake_watcher(void)
 
 void page_free(phys_addr_t start, unsigned order)
 {
+    SPIN_SCOPE(&memory_lock);
     struct section *section = section_find(start);
     uint64_t n;
 
@@ -762,12 +774,13 @@ static struct section *section_for_top(unsigned max_order, unsigned *order)
 
 phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
 {
-    uint64_t available = page_available();
+    SPIN_SCOPE(&memory_lock);
+    uint64_t left = available();
     struct section *section;
 
-    if (available <= pool.reserve)
+    if (left <= pool.reserve)
         return 0;
-    max_order = MIN(max_order, MIN(highest_bit(available - pool.reserve), PAGE_ORDER_MAX));
+    max_order = MIN(max_order, MIN(highest_bit(left - pool.reserve), PAGE_ORDER_MAX));
     keep_room_for_opening(BIT(max_order));
     section = section_for_top(max_order, order);
     while (pool.closed && !(section && *order == max_order && section->start >= pool.closed_end)) {
@@ -783,6 +796,7 @@ phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
 
 void page_free_top(phys_addr_t start, unsigned order)
 {
+    SPIN_SCOPE(&memory_lock);
     assert(BIT(order) <= pool.ballooned);
     pool.ballooned -= BIT(order);
     page_free(start, order);
@@ -790,6 +804,7 @@ void page_free_top(phys_addr_t start, unsigned order)
 
 void page_watch(uint64_t pages, struct event *event)
 {
+    SPIN_SCOPE(&memory_lock);
     pool.watched = pages;
     pool.watcher = event;
     wake_watcher();
@@ -797,9 +812,10 @@ void page_watch(uint64_t pages, struct event *event)
 
 int page_promise(uint64_t pages)
 {
-    uint64_t available = page_available();
+    SPIN_SCOPE(&memory_lock);
+    uint64_t left = available();
 
-    if (pages && (available <= pool.reserve || available - pool.reserve < pages))
+    if (pages && (left <= pool.reserve || left - pool.reserve < pages))
         return -ENOMEM;
     pool.promised += pages;
     return 0;
@@ -807,6 +823,7 @@ int page_promise(uint64_t pages)
 
 void page_unpromise(uint64_t pages)
 {
+    SPIN_SCOPE(&memory_lock);
     assert(pages <= pool.promised);
     pool.promised -= pages;
     if (UNLIKELY(pool.watcher))
@@ -815,6 +832,7 @@ void page_unpromise(uint64_t pages)
 
 phys_addr_t page_alloc_promised(unsigned order)
 {
+    SPIN_SCOPE(&memory_lock);
     phys_addr_t start;
 
     assert(BIT(order) <= pool.promised);
@@ -827,12 +845,14 @@ phys_addr_t page_alloc_promised(unsigned order)
 
 void page_free_promised(phys_addr_t start, unsigned order)
 {
+    SPIN_SCOPE(&memory_lock);
     pool.promised += BIT(order);
     page_free(start, order);
 }
 
 uint64_t page_lend_promised(uint64_t pages)
 {
+    SPIN_SCOPE(&memory_lock);
     uint64_t left = pool.lent;
 
     assert(pages <= pool.promised);
@@ -861,6 +881,7 @@ static uint64_t closed_largest(void)
 
 void page_get_stats(struct page_stats *stats)
 {
+    SPIN_SCOPE(&memory_lock);
     struct list *link;
 
     if (!pool.begun)
@@ -949,6 +970,7 @@ static bool audit_section(const struct section *section)
 
 bool page_audit(void)
 {
+    SPIN_SCOPE(&memory_lock);
     uint64_t free = pool.closed;
     phys_addr_t end = 0;
     struct list *link;

@@ -13,7 +13,7 @@
  * Physical memory is mapped at its own address (see arch/x86_64/paging.h): the
  * address of a page is also the pointer to it.
  *
- * Concurrency: kernel context only, never from an interrupt handler.
+ * Concurrency: kernel context of any CPU, never from an interrupt handler.
  */
 #ifndef KERNEL_PAGE_H
 #define KERNEL_PAGE_H

@@ -15,6 +15,7 @@
 
 #include "arch/x86_64/paging.h"
 #include "kernel/alloc.h"
+#include "kernel/memory_lock.h"
 #include "kernel/page.h"
 #include "kernel/panic.h"
 #include "lib/base/string.h"
@@ -326,6 +327,7 @@ static bool map_large(struct range *range, uintptr_t address)
 
 bool vmem_fault(uintptr_t address)
 {
+    SPIN_SCOPE(&memory_lock);
     struct range *range = range_at(address);
     phys_addr_t physical;
     uint64_t left;
@@ -382,6 +384,7 @@ static struct range *range_new(uint64_t bytes, uint64_t pages)
 
 void *vmem_alloc(size_t bytes)
 {
+    SPIN_SCOPE(&memory_lock);
     struct range *range;
 
     if (bytes == 0 || bytes > WINDOW_END - WINDOW_START)
@@ -411,6 +414,7 @@ static void range_end(struct range *range)
 
 void vmem_free(void *start)
 {
+    SPIN_SCOPE(&memory_lock);
     struct range *range;
 
     if (!start)
@@ -423,6 +427,7 @@ void vmem_free(void *start)
 
 void vmem_discard(void *start, size_t bytes)
 {
+    SPIN_SCOPE(&memory_lock);
     struct range *range = range_at((uintptr_t)start);
 
     if (!range || bytes > range->start + range->bytes - (uintptr_t)start)
@@ -494,6 +499,7 @@ static void *grow(struct range *range, uint64_t bytes)
 
 void *vmem_resize(void *start, size_t bytes)
 {
+    SPIN_SCOPE(&memory_lock);
     struct range *range = range_of(start);
 
     if (bytes == 0 || bytes > WINDOW_END - WINDOW_START)
@@ -504,5 +510,6 @@ void *vmem_resize(void *start, size_t bytes)
 
 void vmem_get_stats(struct vmem_stats *to)
 {
+    SPIN_SCOPE(&memory_lock);
     *to = stats;
 }

@@ -3,6 +3,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "boot/boot_info.h"
+#include "kernel/memory_lock.h"
 #include "kernel/mmio.h"
 #include "kernel/page.h"
 #include "lib/base/errno.h"
@@ -120,6 +121,7 @@ static bool fits(unsigned level, uintptr_t virtual, phys_addr_t physical, uint64
 
 int paging_map(uintptr_t virtual, phys_addr_t physical, uint64_t bytes, unsigned flags)
 {
+    SPIN_SCOPE(&memory_lock);
     uint64_t bits = PTE_PRESENT | PTE_NX | (flags & PAGING_WRITE ? PTE_WRITE : 0) |
                     (flags & PAGING_UNCACHED ? PTE_NO_CACHE | PTE_WRITE_THROUGH : 0);
 
@@ -148,6 +150,7 @@ int paging_map(uintptr_t virtual, phys_addr_t physical, uint64_t bytes, unsigned
 
 phys_addr_t paging_unmap_page(uintptr_t virtual, uint64_t *bytes)
 {
+    SPIN_SCOPE(&memory_lock);
     unsigned level;
     uint64_t *entry = walk(virtual, &level), old = *entry;
 
@@ -161,6 +164,7 @@ phys_addr_t paging_unmap_page(uintptr_t virtual, uint64_t *bytes)
 
 int paging_unmap_4k(uintptr_t virtual)
 {
+    SPIN_SCOPE(&memory_lock);
     uint64_t *entry = walk_to(virtual, 0);
 
     if (!entry)
@@ -172,6 +176,7 @@ int paging_unmap_4k(uintptr_t virtual)
 
 void paging_drop_table(uintptr_t virtual)
 {
+    SPIN_SCOPE(&memory_lock);
     uint64_t *entry, *table = boot_page_tables;
     phys_addr_t page;
 

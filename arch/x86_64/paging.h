@@ -5,7 +5,8 @@
  * levels of tables, in 4 KiB, 2 MiB and 1 GiB pages; large pages are split when
  * a part of them changes.
  *
- * Concurrency: kernel context and the page fault handler.
+ * Concurrency: kernel context and page fault handler of any CPU. What other CPUs remember of a
+ * mapping stays until they forget it: nobody tells them yet.
  */
 #ifndef ARCH_X86_64_PAGING_H
 #define ARCH_X86_64_PAGING_H

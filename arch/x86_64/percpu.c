@@ -2,9 +2,15 @@
 #include "arch/x86_64/percpu.h"
 
 #include "arch/x86_64/cpu.h"
+#include "kernel/spinlock.h"
 
 static struct cpu first;
 static struct trap_stacks first_stacks;
+
+const void *spin_self(void)
+{
+    return cpu_current();
+}
 
 void cpu_init_first(void)
 {

@@ -20,7 +20,7 @@ fd_SRCS := lib/libc/fd.c
 
 # Includes kernel/page.c, to start each test from nothing.
 UNIT_TESTS += page
-page_SRCS := tests/host/panic.c tests/host/log.c
+page_SRCS := kernel/spinlock.c tests/host/panic.c tests/host/log.c tests/host/spinlock.c
 
 UNIT_TESTS += virtq
 virtq_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
@@ -37,7 +37,8 @@ ring_rules_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
 UNIT_TESTS += spec
 spec_SRCS :=
 
-HOST_MEMORY_SRCS := kernel/page.c kernel/alloc.c kernel/vmem.c tests/host/memory.c tests/host/panic.c tests/host/log.c
+HOST_MEMORY_SRCS := kernel/page.c kernel/alloc.c kernel/spinlock.c kernel/vmem.c \
+                    $(addprefix tests/host/,memory.c panic.c log.c spinlock.c)
 
 UNIT_TESTS += alloc
 alloc_SRCS := $(HOST_MEMORY_SRCS)
@@ -94,7 +95,7 @@ virtio_legacy_SRCS := $(virtio_device_SRCS)
 
 UNIT_TESTS += virtio_balloon
 virtio_balloon_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
-                       lib/base/format.c kernel/page.c kernel/vmem.c $(addprefix tests/host/,memory.c \
+                       lib/base/format.c kernel/page.c kernel/spinlock.c kernel/vmem.c $(addprefix tests/host/,memory.c spinlock.c \
                        fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c log.c \
                        panic.c)
 
@@ -212,3 +213,7 @@ irq_line_SRCS := kernel/irq_line.c tests/host/irq.c tests/host/log.c
 # Includes kernel/smp.c, and has low memory where CPUs start.
 UNIT_TESTS += smp
 smp_SRCS := $(addprefix tests/host/,alloc.c clock.c log.c page.c)
+
+UNIT_TESTS += spinlock
+spinlock_SRCS := $(HOST_MEMORY_SRCS)
+spinlock_LDFLAGS := -pthread

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Locks between CPUs. Held for short: nobody waits on an event, or lets another
+ * thread run, while holding one. A CPU may take a lock again that it holds.
+ *
+ *     SPIN_SCOPE(&memory_lock);      held from here to the end of the block
+ *
+ * As long as one CPU alone runs kernel code a lock costs one look at spin_several.
+ * Interrupts stay as they are: what their handlers reach as well is locked with
+ * interrupts off.
+ */
+#ifndef KERNEL_SPINLOCK_H
+#define KERNEL_SPINLOCK_H
+
+#include "lib/base/types.h"
+
+struct spinlock {
+    const void *holder; /* the CPU; NULL: free */
+    unsigned depth;     /* how often the holder has taken it; the holder's */
+};
+
+/* Set for good, before a second CPU runs kernel code and while no lock is held. */
+extern bool spin_several;
+
+/* What stands for the CPU that asks. Architecture, or the test. */
+const void *spin_self(void);
+
+void spin_wait_for(struct spinlock *lock);
+void spin_leave(struct spinlock *lock);
+
+static inline __attribute__((always_inline)) struct spinlock *spin_take(struct spinlock *lock)
+{
+    if (UNLIKELY(spin_several))
+        spin_wait_for(lock);
+    return lock;
+}
+
+static inline __attribute__((always_inline)) void spin_give(struct spinlock *lock)
+{
+    if (UNLIKELY(spin_several))
+        spin_leave(lock);
+}
+
+static inline __attribute__((always_inline)) void spin_end_scope(struct spinlock **lock)
+{
+    spin_give(*lock);
+}
+
+#define SPIN_SCOPE(lock) \
+    struct spinlock *scope_lock __attribute__((cleanup(spin_end_scope), unused)) = spin_take(lock)
+
+#endif
