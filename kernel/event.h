@@ -20,6 +20,8 @@ struct event {
     struct list waiters; /* threads, the longest waiting first */
     struct list polled;  /* among the polled events, see event_poll() */
     bool marked;         /* set by event_signal, taken by event_wait */
+    bool is_passed_on;   /* by another CPU, see smp_pass_on() */
+    struct event *passed_on_after;
 };
 
 #define EVENT_INIT(name)                                                         \
@@ -29,7 +31,7 @@ struct event {
 
 void event_init(struct event *event);
 
-/* Wakes the longest waiting thread, or marks the event. Any context. */
+/* Wakes the longest waiting thread, or marks the event. Any context, any CPU. */
 void event_signal(struct event *event);
 
 /*

@@ -13,10 +13,14 @@
 #include "arch/x86_64/percpu.h"
 #include "boot/boot_info.h"
 #include "kernel/clock.h"
+#include "kernel/event.h"
+#include "kernel/irq.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
+#include "kernel/spinlock.h"
 #include "kernel/thread.h"
 #include "lib/base/barrier.h"
+#include "lib/base/errno.h"
 #include "lib/base/string.h"
 
 #define MAX_FURTHER 256 /* as in ap.asm */
@@ -30,6 +34,10 @@
 /* A further CPU's memory. The page below its stack is not mapped, to catch an overflow. */
 struct further {
     struct cpu cpu __attribute__((aligned(4096)));
+    void (*work)(void *argument); /* by the first CPU; back to NULL by this one, at its end */
+    void *argument;
+    bool finished; /* by this one; taken by the first, which then signals: */
+    struct event done;
     uint8_t guard[PAGE_SIZE] __attribute__((aligned(4096)));
     uint8_t stack[2 * PAGE_SIZE];
     struct trap_stacks traps;
@@ -53,8 +61,10 @@ static struct {
     unsigned total;   /* with the first CPU */
     uint32_t own;
 } wanted;
-static unsigned n_up;     /* by further CPUs, atomically */
-static unsigned n_halted; /* the same */
+static int vector; /* wakes a further CPU, and tells the first one that there is news */
+static struct event *passed_on; /* by further CPUs, the latest first; taken by the first one */
+static unsigned n_up;           /* by further CPUs, atomically */
+static unsigned n_halted;       /* the same */
 
 static bool is_free(const struct boot_info *boot, phys_addr_t page)
 {
@@ -93,6 +103,26 @@ _Noreturn void smp_halt(void)
         __asm__ volatile("cli; hlt");
 }
 
+/* What was handed over; false: nothing. */
+static bool do_work(struct further *self)
+{
+    if (!load_acquire(&self->work)) /* pairs with smp_run() */
+        return false;
+    self->work(self->argument);
+    store_release(&self->work, NULL);
+    store_release(&self->finished, true); /* not before: it is looked at once */
+    apic_send_interrupt(wanted.own, (unsigned)vector);
+    return true;
+}
+
+/* Work that comes between the look and the halt ends the halt: interrupts are on there only. */
+static _Noreturn void stand_by(struct further *self)
+{
+    for (;;)
+        if (!do_work(self))
+            cpu_wait_for_interrupt();
+}
+
 _Noreturn void ap_main(struct cpu *cpu);
 _Noreturn void ap_main(struct cpu *cpu)
 {
@@ -101,8 +131,7 @@ _Noreturn void ap_main(struct cpu *cpu)
     cpu->apic_id = apic_id();
     store_release(&cpu->up, true);
     __atomic_add_fetch(&n_up, 1, __ATOMIC_SEQ_CST);
-    for (;;)
-        __asm__ volatile("cli; hlt"); /* an NMI comes through */
+    stand_by(CONTAINER_OF(cpu, struct further, cpu));
 }
 
 /* false: no memory. */
@@ -117,6 +146,9 @@ static bool prepare(void)
         return false;
     }
     memset(&further->cpu, 0, sizeof(further->cpu));
+    further->work = NULL;
+    further->finished = false;
+    event_init(&further->done);
     further->cpu.number = ap_prepared + 1;
     further->cpu.stack_top = (uintptr_t)(further->stack + sizeof(further->stack));
     ap_cpus[ap_prepared] = &further->cpu;
@@ -205,6 +237,88 @@ static void start_all(void *argument)
     log_info("cpu: %u of %u up", smp_count(), wanted.total);
 }
 
+static struct further *further_of(unsigned number)
+{
+    if (!number || number > load_acquire(&ap_prepared) || !load_acquire(&ap_cpus[number - 1]->up))
+        return NULL;
+    return CONTAINER_OF(ap_cpus[number - 1], struct further, cpu);
+}
+
+static void signal_passed_on(void)
+{
+    struct event *event = __atomic_exchange_n(&passed_on, NULL, __ATOMIC_ACQUIRE);
+
+    while (event) {
+        struct event *next = event->passed_on_after;
+
+        store_release(&event->is_passed_on, false); /* from here on it may be passed on again */
+        event_signal(event);
+        event = next;
+    }
+}
+
+/* The first CPU's interrupt: others have something to tell. */
+static void take_news(void *argument)
+{
+    (void)argument;
+    signal_passed_on();
+    for (unsigned i = 0; i < load_acquire(&ap_prepared); i++) {
+        struct further *further = CONTAINER_OF(ap_cpus[i], struct further, cpu);
+
+        if (load_acquire(&further->finished)) {
+            further->finished = false;
+            event_signal(&further->done);
+        }
+    }
+}
+
+int smp_run(unsigned number, void (*function)(void *argument), void *argument)
+{
+    struct further *further = further_of(number);
+
+    if (!further)
+        return -ENODEV;
+    if (load_acquire(&further->work))
+        return -EBUSY;
+    spin_several = true;
+    further->argument = argument;
+    store_release(&further->work, function); /* pairs with do_work() */
+    apic_send_interrupt(further->cpu.apic_id, (unsigned)vector);
+    return 0;
+}
+
+int smp_wait(unsigned number, uint64_t deadline_ns)
+{
+    struct further *further = further_of(number);
+
+    if (!further)
+        return -ENODEV;
+    while (load_acquire(&further->work)) {
+        int error = event_wait(&further->done, deadline_ns);
+
+        if (error)
+            return load_acquire(&further->work) ? error : 0;
+    }
+    return 0;
+}
+
+bool smp_pass_on(struct event *event)
+{
+    struct event *first;
+
+    if (!cpu_current()->number)
+        return false;
+    if (__atomic_exchange_n(&event->is_passed_on, true, __ATOMIC_SEQ_CST))
+        return true; /* on its way, and not signalled yet */
+    first = __atomic_load_n(&passed_on, __ATOMIC_RELAXED);
+    do
+        event->passed_on_after = first;
+    while (!__atomic_compare_exchange_n(&passed_on, &first, event, false, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED));
+    apic_send_interrupt(wanted.own, (unsigned)vector);
+    return true;
+}
+
 void smp_start(const uint32_t *apic_ids, unsigned n)
 {
     if (n < 2)
@@ -213,7 +327,10 @@ void smp_start(const uint32_t *apic_ids, unsigned n)
     wanted.n = wanted.n_tried = MIN(n, (unsigned)MAX_FURTHER);
     wanted.own = apic_id();
     wanted.total = 1;
-    if (!start_page)
+    vector = irq_alloc(take_news, NULL, "cpus");
+    if (vector < 0)
+        log_error("cpu: no vector for more than one");
+    else if (!start_page)
         log_error("cpu: no memory below 1 MiB to start others at");
     else if (!thread_create("cpus", start_all, NULL))
         log_error("cpu: no memory to start others");

@@ -14,6 +14,8 @@
 #include "kernel/irq.h"
 #include "kernel/page.h"
 #include "kernel/panic.h"
+#include "kernel/smp.h"
+#include "kernel/spinlock.h"
 #include "kernel/thread_entry.h"
 #include "kernel/timer.h"
 #include "kernel/vmem.h"
@@ -265,11 +267,16 @@ void event_init(struct event *event)
     list_init(&event->waiters);
     list_init(&event->polled);
     event->marked = false;
+    event->is_passed_on = false;
 }
 
 void event_signal(struct event *event)
 {
-    bool were_on = irq_save();
+    bool were_on;
+
+    if (UNLIKELY(spin_several) && smp_pass_on(event))
+        return;
+    were_on = irq_save();
 
     if (list_empty(&event->waiters))
         event->marked = true;

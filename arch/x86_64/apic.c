@@ -179,6 +179,11 @@ int apic_send_nmi(uint32_t id)
     return send(id, APIC_ICR_NMI | APIC_ICR_ASSERT);
 }
 
+int apic_send_interrupt(uint32_t id, unsigned vector)
+{
+    return send(id, APIC_ICR_ASSERT | vector);
+}
+
 bool apic_is_x2apic(void)
 {
     return x2apic;

@@ -19,7 +19,7 @@ int apic_init(bool polling);
 /* What the host gave to others while this CPU was ready to run, in ns, where it tells; else 0. */
 uint64_t apic_stolen_ns(void);
 
-/* The same on a further CPU; it is heard and interrupted by nobody but other CPUs and by NMI. */
+/* The same on a further CPU, which only other CPUs and NMIs interrupt. */
 void apic_init_further(void);
 
 bool apic_is_x2apic(void);
@@ -33,8 +33,9 @@ void apic_eoi(void);
 int apic_send_init(uint32_t id);
 int apic_send_startup(uint32_t id, phys_addr_t page);
 
-/* A non-maskable interrupt. */
+/* A non-maskable interrupt; an interrupt by vector. */
 int apic_send_nmi(uint32_t id);
+int apic_send_interrupt(uint32_t id, unsigned vector);
 
 /* The address that a message-signalled interrupt for this CPU is written to. */
 uint64_t apic_message_address(void);

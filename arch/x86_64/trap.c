@@ -6,7 +6,9 @@
  */
 #include "arch/x86_64/trap.h"
 
+#include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/percpu.h"
 #include "kernel/irq_entry.h"
 #include "kernel/thread_entry.h"
 #include "kernel/trap_entry.h"
@@ -142,6 +144,10 @@ struct trap_frame *trap_interrupt(struct trap_frame *frame)
 {
     struct trap_frame *moved;
 
+    if (cpu_current()->number) { /* woken to look for work, and nothing else */
+        apic_eoi();
+        return frame;
+    }
     irq_entry((unsigned)frame->vector);
     if (!thread_should_preempt())
         return frame;

@@ -2,9 +2,10 @@
 # Images for guest tests alone. Unlike applications in apps/ they may include the kernel's headers; ringtest does.
 $(eval $(call app_rules,ringtest,tests/guest/ringtest))
 $(eval $(call app_rules,cell,tests/guest/cell))
+$(eval $(call app_rules,smptest,tests/guest/smptest))
 
 ifndef APP_DIR
-all: $(BUILD)/ringtest.elf $(BUILD)/cell.elf $(BUILD)/cell.bzimage
+all: $(BUILD)/ringtest.elf $(BUILD)/smptest.elf $(BUILD)/cell.elf $(BUILD)/cell.bzimage
 endif
 
 # What else guest tests boot.

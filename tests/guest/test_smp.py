@@ -56,3 +56,49 @@ def test_a_panic_on_all_cpus_at_once_is_reported_by_one(cpus):
         assert len(re.findall(r"^panic: ", guest.log, re.M)) == 1
         assert re.search(r"^panic: non-maskable interrupt.*\((CPU [1-3]|thread \w+)\)$", guest.log, re.M)
         assert guest.log.endswith("\naerostat: exit 101\n")
+
+
+def passes(words, cpus, **more):
+    with Guest("smptest", smp=cpus, cmdline=f"-- {words}", **more) as guest:
+        assert guest.wait_exit(50) == 0
+        assert "PASS: " in guest.log
+        assert "FAIL: " not in guest.log
+
+
+@pytest.mark.parametrize("cpus, rounds", [(2, 500000), (4, 200000), (16, 20000), (64, 1000)])
+def test_memory_is_taken_and_given_by_all_cpus_at_once(cpus, rounds):
+    passes(f"torture {cpus} {rounds}", cpus)
+
+
+@pytest.mark.parametrize("irq", ["msix", "poll"])
+@pytest.mark.parametrize("cpus, rounds", [(2, 20000), (4, 5000), (16, 500)])
+def test_no_signal_and_no_work_between_cpus_is_lost(cpus, rounds, irq):
+    with Guest("smptest", smp=cpus, cmdline=f"irq={irq} -- events {cpus} {rounds}") as guest:
+        guest.wait_for(r"^PASS: no signal", 50)
+        assert guest.wait_exit(20) == 0
+
+
+def test_cpus_work_under_kvm(kvm):
+    with Guest("smptest", accel=kvm, machine="microvm", smp=2, cmdline="-- torture 2 200") as guest:
+        assert guest.wait_exit(50) == 0
+        assert "FAIL: " not in guest.log
+
+
+def test_what_cannot_be_run_is_refused():
+    passes("refusals 2", 2)
+
+
+@pytest.mark.parametrize("victim", [1, 2, 3])
+def test_a_panic_on_another_cpu_is_told_and_stops_all(victim):
+    with Guest("smptest", smp=4, cmdline=f"-- panic 4 {victim}") as guest:
+        guest.wait_for(rf"^panic: on purpose \(CPU {victim}\)$", 20)
+        guest.wait_for(r"^  #\d.* fall\+0x")
+        assert guest.wait_exit(20) == 101
+        assert len(re.findall(r"^panic: ", guest.log, re.M)) == 1
+
+
+def test_a_fault_on_another_cpu_is_told_with_its_registers():
+    with Guest("smptest", smp=4, cmdline="-- fault 4 2") as guest:
+        guest.wait_for(r"^panic: page fault.*\(CPU 2\)\nwriting a null pointer at 0x8$", 20)
+        guest.wait_for(r"^  #0 .* write_there\+0x")
+        assert guest.wait_exit(20) == 101

@@ -26,6 +26,8 @@
 #include "kernel/clock.h"
 #include "kernel/event.h"
 #include "kernel/page.h"
+#include "kernel/smp.h"
+#include "kernel/spinlock.h"
 #include "kernel/thread.h"
 #include "kernel/thread_entry.h"
 #include "kernel/timer.h"
@@ -290,6 +292,25 @@ static void a_mark_is_kept_once(void **state)
     assert_int_equal(event_wait(&first_event, in_ms(5)), 0);
     assert_int_equal(event_wait(&first_event, in_ms(5)), -ETIMEDOUT);
     assert_int_equal(event_wait(&first_event, 0), -ETIMEDOUT);
+}
+
+/* kernel/smp.c's, on another CPU. */
+static struct event *passed_on;
+
+bool smp_pass_on(struct event *event)
+{
+    passed_on = event;
+    return true;
+}
+
+static void a_signal_on_another_cpu_touches_no_thread_of_this_one(void **state)
+{
+    (void)state;
+    spin_several = true;
+    event_signal(&first_event);
+    spin_several = false;
+    assert_ptr_equal(passed_on, &first_event);
+    assert_int_equal(event_wait(&first_event, in_ms(5)), -ETIMEDOUT);
 }
 
 static void a_mark_is_taken_even_behind_the_deadline(void **state)
@@ -569,6 +590,7 @@ int main(void)
         TEST(a_thread_starts_with_an_aligned_stack),
         TEST(without_memory_there_is_no_thread),
         TEST(a_mark_is_kept_once),
+        TEST(a_signal_on_another_cpu_touches_no_thread_of_this_one),
         TEST(a_mark_is_taken_even_behind_the_deadline),
         TEST(a_signal_wakes_the_longest_waiting_thread_and_only_it),
         TEST(a_wait_times_out_at_its_deadline_and_not_before),

@@ -172,7 +172,8 @@ report_SRCS := kernel/report.c lib/base/format.c tests/host/panic.c
 
 # With the image's own switch between stacks, which the address sanitizer does not follow.
 UNIT_TESTS += thread
-thread_SRCS := kernel/thread.c kernel/timer.c $(addprefix tests/host/,alloc.c clock.c irq.c page.c panic.c)
+thread_SRCS := kernel/spinlock.c kernel/thread.c kernel/timer.c \
+               $(addprefix tests/host/,alloc.c clock.c irq.c page.c panic.c spinlock.c)
 thread_CFLAGS := -fno-pie -fno-sanitize=address
 thread_LDFLAGS := -no-pie -fno-sanitize=address -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
 $(BUILD)/tests/thread: $(OBJ)/arch/x86_64/entry.asm.o
@@ -212,7 +213,7 @@ irq_line_SRCS := kernel/irq_line.c tests/host/irq.c tests/host/log.c
 
 # Includes kernel/smp.c, and has low memory where CPUs start.
 UNIT_TESTS += smp
-smp_SRCS := $(addprefix tests/host/,alloc.c clock.c log.c page.c)
+smp_SRCS := kernel/spinlock.c $(addprefix tests/host/,alloc.c clock.c log.c page.c panic.c spinlock.c)
 
 UNIT_TESTS += spinlock
 spinlock_SRCS := $(HOST_MEMORY_SRCS)

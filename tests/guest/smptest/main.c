@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Work on other CPUs:
+ *
+ *     -append "log=error -- torture 4 10000"
+ *
+ * The first number is that of the CPUs, for which it waits.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/percpu.h"
+#include "kernel/alloc.h"
+#include "kernel/clock.h"
+#include "kernel/event.h"
+#include "kernel/page.h"
+#include "kernel/panic.h"
+#include "kernel/smp.h"
+#include "lib/libc/kernel_call.h"
+
+#define MAX_CPUS    64
+#define PATIENCE_NS (30 * NSEC_PER_SEC)
+#define HELD        24 /* blocks that a CPU holds at a time */
+
+static bool failed;
+
+static void report(bool passed, const char *what)
+{
+    printf("%s: %s\n", passed ? "PASS" : "FAIL", what);
+    failed |= !passed;
+}
+
+/* What each CPU works on. */
+static struct work {
+    unsigned cpu, rounds;
+    unsigned long done, wrong;
+    struct event event;
+} works[MAX_CPUS];
+
+static void wait_for_cpus(unsigned cpus)
+{
+    const struct timespec while_waiting = { 0, 1000000 };
+
+    for (unsigned tries = 0; smp_count() < cpus && tries < 30000; tries++)
+        nanosleep(&while_waiting, NULL);
+    report(smp_count() == cpus, "all CPUs are up");
+}
+
+static void run_on_all(unsigned cpus, void (*function)(void *), unsigned rounds)
+{
+    bool ran = true, ended = true;
+
+    for (unsigned cpu = 0; cpu < cpus; cpu++)
+        works[cpu] = (struct work){ .cpu = cpu, .rounds = rounds };
+    for (unsigned cpu = 1; cpu < cpus; cpu++)
+        ran &= KERNEL_CALL(int, smp_run(cpu, function, &works[cpu])) == 0;
+    report(ran, "work is handed to each");
+    KERNEL_CALL(int, (function(&works[0]), 0));
+    for (unsigned cpu = 1; cpu < cpus; cpu++)
+        ended &= KERNEL_CALL(int, smp_wait(cpu, clock_monotonic_ns() + PATIENCE_NS)) == 0;
+    report(ended, "each comes to its end");
+    for (unsigned cpu = 0; cpu < cpus; cpu++)
+        if (works[cpu].done != rounds || works[cpu].wrong)
+            printf("CPU %u: %lu rounds, %lu wrong\n", cpu, works[cpu].done, works[cpu].wrong);
+    for (unsigned cpu = 0; cpu < cpus; cpu++)
+        failed |= works[cpu].done != rounds || works[cpu].wrong;
+}
+
+/* ---- torture: all take and give memory, and look whether it stays theirs */
+
+struct held {
+    uint64_t *words;
+    unsigned order; /* of pages; or kalloc's */
+    bool is_object;
+};
+
+static void check_and_free(struct work *work, struct held *held, unsigned at)
+{
+    uint64_t mark = (uint64_t)work->cpu << 32 | at;
+    size_t last = (held->is_object ? (size_t)32 << held->order : PAGE_BYTES(held->order)) / 8 - 1;
+
+    if (held->words[0] != mark || held->words[last] != ~mark)
+        work->wrong++;
+    if (held->is_object)
+        kfree(held->words);
+    else
+        page_free((uintptr_t)held->words, held->order);
+    held->words = NULL;
+}
+
+static void take(struct work *work, struct held *held, unsigned at, unsigned random)
+{
+    uint64_t mark = (uint64_t)work->cpu << 32 | at;
+    size_t bytes;
+
+    held->is_object = random & 1;
+    held->order = random >> 1 & 3;
+    bytes = held->is_object ? (size_t)32 << held->order : PAGE_BYTES(held->order);
+    held->words = held->is_object ? kalloc(bytes) : (uint64_t *)page_alloc(held->order);
+    if (!held->words)
+        return;
+    held->words[0] = mark;
+    held->words[bytes / 8 - 1] = ~mark;
+}
+
+static void torture(void *argument)
+{
+    struct work *work = argument;
+    struct held held[HELD];
+    uint32_t random = work->cpu * 2654435761u + 1;
+
+    memset(held, 0, sizeof(held));
+    for (; work->done < work->rounds; work->done++) {
+        unsigned at;
+
+        random = random * 1664525 + 1013904223;
+        at = (random >> 24) % HELD;
+        if (held[at].words)
+            check_and_free(work, &held[at], at);
+        else
+            take(work, &held[at], at, random >> 16);
+    }
+    for (unsigned at = 0; at < HELD; at++)
+        if (held[at].words)
+            check_and_free(work, &held[at], at);
+}
+
+static void run_torture(unsigned cpus, unsigned rounds)
+{
+    struct page_stats before, after;
+    struct kalloc_stats objects_before, objects_after;
+
+    page_get_stats(&before);
+    kalloc_get_stats(&objects_before);
+    run_on_all(cpus, torture, rounds);
+    page_get_stats(&after);
+    kalloc_get_stats(&objects_after);
+    report(KERNEL_CALL(bool, page_audit()), "every page is exactly one of free and allocated");
+    report(objects_after.used_bytes == objects_before.used_bytes &&
+               after.promised == before.promised,
+           "all memory came back");
+}
+
+/* ---- events: each CPU signals its own, the first one waits for each */
+
+static void signal_once(void *argument)
+{
+    struct work *work = argument;
+
+    event_signal(&work->event);
+    work->done++;
+}
+
+static void run_events(unsigned cpus, unsigned rounds)
+{
+    unsigned lost = 0;
+
+    for (unsigned cpu = 1; cpu < cpus; cpu++) {
+        works[cpu].cpu = cpu;
+        event_init(&works[cpu].event);
+    }
+    for (unsigned round = 0; round < rounds && !lost; round++) {
+        for (unsigned cpu = 1; cpu < cpus; cpu++)
+            lost += KERNEL_CALL(int, smp_run(cpu, signal_once, &works[cpu])) != 0;
+        for (unsigned cpu = 1; cpu < cpus; cpu++) {
+            uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
+
+            lost += KERNEL_CALL(int, event_wait(&works[cpu].event, deadline_ns)) != 0;
+            lost += KERNEL_CALL(int, smp_wait(cpu, deadline_ns)) != 0;
+        }
+    }
+    for (unsigned cpu = 1; cpu < cpus; cpu++)
+        lost += works[cpu].done != rounds;
+    report(!lost, "no signal and no work is lost");
+}
+
+/* ---- panic: one falls while all others are busy */
+
+static void spin(void *argument)
+{
+    (void)argument;
+    for (;;)
+        cpu_pause();
+}
+
+static void fall(void *argument)
+{
+    (void)argument;
+    panic("on purpose");
+}
+
+static void write_there(void *argument)
+{
+    *(volatile int *)argument = 1;
+}
+
+static void run_fall(unsigned cpus, unsigned victim, void (*function)(void *))
+{
+    for (unsigned cpu = 1; cpu < cpus; cpu++)
+        if (cpu != victim)
+            KERNEL_CALL(int, smp_run(cpu, spin, NULL));
+    printf("others spin\n");
+    KERNEL_CALL(int, smp_run(victim, function, (void *)8));
+    for (;;)
+        cpu_pause();
+}
+
+/* ---- what is refused */
+
+static void nothing(void *argument)
+{
+    (void)argument;
+}
+
+static void run_refusals(unsigned cpus)
+{
+    report(KERNEL_CALL(int, smp_run(0, nothing, NULL)) == -ENODEV, "the first CPU takes no work");
+    report(KERNEL_CALL(int, smp_run(cpus, nothing, NULL)) == -ENODEV,
+           "a CPU that is not there takes none");
+    KERNEL_CALL(int, smp_run(1, spin, NULL));
+    report(KERNEL_CALL(int, smp_run(1, nothing, NULL)) == -EBUSY, "a busy CPU takes none");
+    report(KERNEL_CALL(int, smp_wait(1, clock_monotonic_ns() + NSEC_PER_MSEC)) == -ETIMEDOUT,
+           "a wait for it ends in time");
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 2 ? argv[1] : "";
+    unsigned cpus = argc > 2 ? (unsigned)atoi(argv[2]) : 0,
+             number = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
+
+    if (!cpus || cpus > MAX_CPUS) {
+        printf("usage: torture|events CPUS ROUNDS, panic|fault CPUS VICTIM, refusals CPUS\n");
+        return 2;
+    }
+    wait_for_cpus(cpus);
+    if (!strcmp(name, "torture"))
+        run_torture(cpus, number);
+    else if (!strcmp(name, "events"))
+        run_events(cpus, number);
+    else if (!strcmp(name, "panic"))
+        run_fall(cpus, number, fall);
+    else if (!strcmp(name, "fault"))
+        run_fall(cpus, number, write_there);
+    else if (!strcmp(name, "refusals"))
+        run_refusals(cpus);
+    return failed;
+}
