@@ -6,8 +6,9 @@
  * needed goes to the line. Nothing waits but console_flush() and
  * console_wait_for_room(), both for a bounded time.
  *
- * Concurrency: any context; interrupts are off while positions move and while a
- * console's write() and pending() run.
+ * Concurrency: any context of any CPU; under one lock, with interrupts off, while
+ * positions move and while a console's write(), pending() and arm() run. Who waits or
+ * reads is a thread of the first CPU.
  */
 #include "kernel/log.h"
 
@@ -17,6 +18,7 @@
 #include "kernel/clock.h"
 #include "kernel/event.h"
 #include "kernel/irq.h"
+#include "kernel/spinlock.h"
 #include "lib/base/errno.h"
 #include "lib/base/format.h"
 #include "lib/base/string.h"
@@ -46,14 +48,20 @@ static bool panicking;
 static bool in_screen; /* its code is running: not to be trusted if that panics */
 static struct event room = EVENT_INIT(room);
 
-/* Lines stay whole: an interrupt's line comes after the one that it interrupts. */
+static struct spinlock console_lock; /* of everything above, and of what consoles do */
+
+/* Lines stay whole: an interrupt's, or another CPU's, comes after the one that is being written. */
 static bool lock(void)
 {
-    return irq_save();
+    bool were_on = irq_save();
+
+    spin_take(&console_lock);
+    return were_on;
 }
 
 static void unlock(bool were_on)
 {
+    spin_give(&console_lock);
     irq_restore(were_on);
 }
 
@@ -326,6 +334,7 @@ void console_panic(void)
 {
     bool again = panicking, untrusted = in_screen;
 
+    console_lock = (struct spinlock){ 0 }; /* whoever held it was stopped, or is us */
     if (screen && !untrusted && !again)
         console_flush();
     console_everywhere();
@@ -387,6 +396,7 @@ void log_line(enum log_level level, const char *format, ...)
 {
     char text[LINE_BYTES];
     va_list arguments;
+    bool were_on;
     int length;
 
     if (level > log_level)
@@ -397,7 +407,9 @@ void log_line(enum log_level level, const char *format, ...)
     length = MIN(length, (int)sizeof(text) - 2);
     make_printable(text, (size_t)length);
     text[length] = '\n';
+    were_on = lock();
     if (mid_line) /* of the application's: a record stands on a line of its own */
         console_write("\n", 1);
     console_write(text, (size_t)length + 1);
+    unlock(were_on);
 }

@@ -28,7 +28,8 @@ unsigned smp_count(void);
 /*
  * Has a function run on another CPU, which has no threads: it runs to its end, with
  * interrupts off, waits for nothing, and may allocate and free kernel memory, signal
- * events, take locks and panic. It may not log, nor touch the application's memory.
+ * events, log, take locks, panic and end the VM. It may not touch the application's
+ * memory.
  * -ENODEV: no such CPU is up; -EBUSY: it is at work. Thread context of the first CPU.
  */
 int smp_run(unsigned number, void (*function)(void *argument), void *argument);

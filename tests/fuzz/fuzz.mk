@@ -27,9 +27,9 @@ net_stack_FUZZ_SRCS := $(filter-out lib/net/heap.c tests/host/random.c,$(netif_S
 net_stack_FUZZ_CFLAGS := $(LWIP_FLAGS) -DTCPIP_THREAD_TEST
 
 FUZZ_TARGETS += console
-console_FUZZ_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
+console_FUZZ_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c kernel/spinlock.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                      lib/base/format.c tests/fuzz/memory.c $(addprefix tests/host/,clock.c cmdline.c event.c fake_device.c \
-                     fake_transport.c irq.c page.c panic.c)
+                     fake_transport.c irq.c page.c panic.c spinlock.c)
 
 FUZZ_TARGETS += acpi
 acpi_FUZZ_SRCS := $(acpi_SRCS)

@@ -187,7 +187,7 @@ $(BUILD)/tests/efi: | $(BUILD)/aerostat.efi
 
 # Includes kernel/log.c, to start each test from nothing.
 UNIT_TESTS += log
-log_SRCS := lib/base/format.c $(addprefix tests/host/,clock.c event.c irq.c)
+log_SRCS := kernel/spinlock.c lib/base/format.c $(addprefix tests/host/,clock.c event.c irq.c panic.c spinlock.c)
 
 UNIT_TESTS += virtio_rng
 virtio_rng_SRCS := drivers/virtio/rng.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c lib/base/format.c \
@@ -199,9 +199,9 @@ UNIT_TESTS += generation
 generation_SRCS := drivers/acpi/aml.c tests/host/log.c
 
 UNIT_TESTS += virtio_console
-virtio_console_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
+virtio_console_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c kernel/spinlock.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                        lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c \
-                       alloc.c clock.c cmdline.c page.c panic.c)
+                       alloc.c clock.c cmdline.c page.c panic.c spinlock.c)
 
 UNIT_TESTS += virtio_mmio
 virtio_mmio_SRCS := drivers/virtio/mmio.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \

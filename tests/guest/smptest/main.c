@@ -17,6 +17,8 @@
 #include "kernel/alloc.h"
 #include "kernel/clock.h"
 #include "kernel/event.h"
+#include "kernel/exit.h"
+#include "kernel/log.h"
 #include "kernel/page.h"
 #include "kernel/panic.h"
 #include "kernel/smp.h"
@@ -209,6 +211,22 @@ static void run_fall(unsigned cpus, unsigned victim, void (*function)(void *))
         cpu_pause();
 }
 
+/* ---- log: the lines of all CPUs, each whole; exit: from another CPU */
+
+static void write_lines(void *argument)
+{
+    struct work *work = argument;
+
+    for (; work->done < work->rounds; work->done++)
+        log_info("CPU %u says %lu of %u", work->cpu, work->done, work->rounds);
+}
+
+static void end_vm(void *argument)
+{
+    (void)argument;
+    kernel_exit(7);
+}
+
 /* ---- what is refused */
 
 static void nothing(void *argument)
@@ -234,7 +252,8 @@ int main(int argc, char **argv)
              number = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 
     if (!cpus || cpus > MAX_CPUS) {
-        printf("usage: torture|events CPUS ROUNDS, panic|fault CPUS VICTIM, refusals CPUS\n");
+        printf(
+            "usage: torture|events|log CPUS ROUNDS, panic|fault|exit CPUS VICTIM, refusals CPUS\n");
         return 2;
     }
     wait_for_cpus(cpus);
@@ -246,6 +265,10 @@ int main(int argc, char **argv)
         run_fall(cpus, number, fall);
     else if (!strcmp(name, "fault"))
         run_fall(cpus, number, write_there);
+    else if (!strcmp(name, "log"))
+        run_on_all(cpus, write_lines, number);
+    else if (!strcmp(name, "exit"))
+        run_fall(cpus, number, end_vm);
     else if (!strcmp(name, "refusals"))
         run_refusals(cpus);
     return failed;
