@@ -23,8 +23,6 @@
 #include "lib/base/errno.h"
 #include "lib/base/string.h"
 
-#define MAX_FURTHER 256 /* as in ap.asm */
-
 #define LOW_END       0xa0000 /* where video memory was */
 #define SECOND_TRY_NS (100 * NSEC_PER_MSEC)
 #define PATIENCE_NS   (5 * NSEC_PER_SEC)
@@ -46,22 +44,16 @@ struct further {
 #define FURTHER_ORDER 3
 _Static_assert(sizeof(struct further) <= PAGE_BYTES(FURTHER_ORDER), "memory of a further CPU");
 _Static_assert(offsetof(struct cpu, stack_top) == 8, "as ap.asm has it");
+_Static_assert(offsetof(struct cpu, apic_id) == 20, "as ap.asm has it");
+_Static_assert(offsetof(struct cpu, taken) == 24, "as ap.asm has it");
 
 /* arch/x86_64/ap.asm */
 extern const uint8_t ap_trampoline[], ap_trampoline_end[], ap_trampoline_gdt[];
 extern const uint8_t boot_gdt_pointer[];
-extern struct cpu *ap_cpus[MAX_FURTHER];
-extern uint32_t ap_arrived, ap_prepared;
 
 static phys_addr_t start_page;
-static struct {
-    const uint32_t *apic_ids;
-    unsigned n;
-    unsigned n_tried; /* before memory ran out */
-    unsigned total;   /* with the first CPU */
-    uint32_t own;
-} wanted;
-static int vector; /* wakes a further CPU, and tells the first one that there is news */
+static unsigned total; /* that the MADT names, whether there is memory for them or not */
+static int vector;     /* wakes a further CPU, and tells the first one that there is news */
 static struct event *passed_on; /* by further CPUs, the latest first; taken by the first one */
 static unsigned n_up;           /* by further CPUs, atomically */
 static unsigned n_halted;       /* the same */
@@ -111,7 +103,7 @@ static bool do_work(struct further *self)
     self->work(self->argument);
     store_release(&self->work, NULL);
     store_release(&self->finished, true); /* not before: it is looked at once */
-    apic_send_interrupt(wanted.own, (unsigned)vector);
+    apic_send_interrupt(cpu_numbered(0)->apic_id, (unsigned)vector);
     return true;
 }
 
@@ -123,19 +115,21 @@ static _Noreturn void stand_by(struct further *self)
             cpu_wait_for_interrupt();
 }
 
-_Noreturn void ap_main(struct cpu *cpu);
-_Noreturn void ap_main(struct cpu *cpu)
+/* It halts when this returns. */
+void ap_main(struct cpu *cpu);
+void ap_main(struct cpu *cpu)
 {
     cpu_take(cpu, &CONTAINER_OF(cpu, struct further, cpu)->traps);
     apic_init_further();
-    cpu->apic_id = apic_id();
+    if (apic_id() != cpu->apic_id) /* messages would reach another */
+        return;
     store_release(&cpu->up, true);
     __atomic_add_fetch(&n_up, 1, __ATOMIC_SEQ_CST);
     stand_by(CONTAINER_OF(cpu, struct further, cpu));
 }
 
 /* false: no memory. */
-static bool prepare(void)
+static bool prepare(uint32_t apic_id)
 {
     phys_addr_t memory = page_alloc(FURTHER_ORDER);
     struct further *further = (struct further *)(uintptr_t)memory;
@@ -149,27 +143,23 @@ static bool prepare(void)
     further->work = NULL;
     further->finished = false;
     event_init(&further->done);
-    further->cpu.number = ap_prepared + 1;
+    further->cpu.apic_id = apic_id;
     further->cpu.stack_top = (uintptr_t)(further->stack + sizeof(further->stack));
-    ap_cpus[ap_prepared] = &further->cpu;
-    store_release(&ap_prepared, ap_prepared + 1);
-    return true;
+    return cpu_add(&further->cpu);
 }
 
-static bool has_come(uint32_t id)
+/* All there will be: before drivers ask for their vectors. */
+static void prepare_all(const uint32_t *apic_ids, unsigned n)
 {
-    for (unsigned i = 0; i < ap_prepared; i++)
-        if (load_acquire(&ap_cpus[i]->up) && ap_cpus[i]->apic_id == id)
-            return true;
-    return false;
-}
+    bool has_memory = true;
 
-static bool is_first_of_its_id(unsigned at)
-{
-    for (unsigned i = 0; i < at; i++)
-        if (wanted.apic_ids[i] == wanted.apic_ids[at])
-            return false;
-    return wanted.apic_ids[at] != wanted.own;
+    total = 1;
+    for (unsigned i = 0; i < n && total < CPU_MAX; i++) {
+        if (cpu_is_known(apic_ids[i])) /* our own, or named twice */
+            continue;
+        total++;
+        has_memory = has_memory && prepare(apic_ids[i]);
+    }
 }
 
 static void write_trampoline(void)
@@ -180,39 +170,39 @@ static void write_trampoline(void)
     memcpy(page + (ap_trampoline_gdt - ap_trampoline), boot_gdt_pointer, 6);
 }
 
-/* How many can come. Who gets no memory is wanted no more. */
+/* How many can come. */
 static unsigned send_for_all(void)
 {
     unsigned sent = 0;
 
-    for (unsigned i = 0; i < wanted.n; i++) {
-        uint32_t id = wanted.apic_ids[i];
+    for (unsigned i = 1; i < cpu_wanted(); i++) {
+        uint32_t id = cpu_numbered(i)->apic_id;
 
-        if (!is_first_of_its_id(i))
-            continue;
-        wanted.total++;
-        if (i < wanted.n_tried && !prepare())
-            wanted.n_tried = i;
-        if (i < wanted.n_tried && !apic_send_init(id) && !apic_send_startup(id, start_page))
+        if (!apic_send_init(id) && !apic_send_startup(id, start_page))
             sent++;
     }
     return sent;
 }
 
+static bool has_come(unsigned number)
+{
+    return load_acquire(&cpu_numbered(number)->up);
+}
+
 static void send_again(void)
 {
-    for (unsigned i = 0; i < wanted.n_tried; i++)
-        if (is_first_of_its_id(i) && !has_come(wanted.apic_ids[i]))
-            apic_send_startup(wanted.apic_ids[i], start_page);
+    for (unsigned i = 1; i < cpu_wanted(); i++)
+        if (!has_come(i))
+            apic_send_startup(cpu_numbered(i)->apic_id, start_page);
 }
 
 static void tell_missing(void)
 {
-    for (unsigned i = 0; i < wanted.n_tried; i++)
-        if (is_first_of_its_id(i) && !has_come(wanted.apic_ids[i]))
-            log_error("cpu: the one of APIC id %u did not come up", wanted.apic_ids[i]);
-    if (wanted.n_tried < wanted.n)
-        log_error("cpu: no memory for more than %u", ap_prepared + 1);
+    for (unsigned i = 1; i < cpu_wanted(); i++)
+        if (!has_come(i))
+            log_error("cpu: the one of APIC id %u did not come up", cpu_numbered(i)->apic_id);
+    if (cpu_wanted() < total)
+        log_error("cpu: no memory for more than %u", cpu_wanted());
 }
 
 static void start_all(void *argument)
@@ -232,16 +222,16 @@ static void start_all(void *argument)
             again = true;
         }
     }
-    if (smp_count() < wanted.total)
+    if (smp_count() < total)
         tell_missing();
-    log_info("cpu: %u of %u up", smp_count(), wanted.total);
+    log_info("cpu: %u of %u up", smp_count(), total);
 }
 
 static struct further *further_of(unsigned number)
 {
-    if (!number || number > load_acquire(&ap_prepared) || !load_acquire(&ap_cpus[number - 1]->up))
+    if (!number || number >= cpu_wanted() || !has_come(number))
         return NULL;
-    return CONTAINER_OF(ap_cpus[number - 1], struct further, cpu);
+    return CONTAINER_OF(cpu_numbered(number), struct further, cpu);
 }
 
 static void signal_passed_on(void)
@@ -262,8 +252,8 @@ static void take_news(void *argument)
 {
     (void)argument;
     signal_passed_on();
-    for (unsigned i = 0; i < load_acquire(&ap_prepared); i++) {
-        struct further *further = CONTAINER_OF(ap_cpus[i], struct further, cpu);
+    for (unsigned i = 1; i < cpu_wanted(); i++) {
+        struct further *further = CONTAINER_OF(cpu_numbered(i), struct further, cpu);
 
         if (load_acquire(&further->finished)) {
             further->finished = false;
@@ -315,7 +305,7 @@ bool smp_pass_on(struct event *event)
         event->passed_on_after = first;
     while (!__atomic_compare_exchange_n(&passed_on, &first, event, false, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED));
-    apic_send_interrupt(wanted.own, (unsigned)vector);
+    apic_send_interrupt(cpu_numbered(0)->apic_id, (unsigned)vector);
     return true;
 }
 
@@ -323,16 +313,17 @@ void smp_start(const uint32_t *apic_ids, unsigned n)
 {
     if (n < 2)
         return;
-    wanted.apic_ids = apic_ids;
-    wanted.n = wanted.n_tried = MIN(n, (unsigned)MAX_FURTHER);
-    wanted.own = apic_id();
-    wanted.total = 1;
-    vector = irq_alloc(take_news, NULL, "cpus");
-    if (vector < 0)
-        log_error("cpu: no vector for more than one");
-    else if (!start_page)
+    if (!start_page) {
         log_error("cpu: no memory below 1 MiB to start others at");
-    else if (!thread_create("cpus", start_all, NULL))
+        return;
+    }
+    vector = irq_alloc(take_news, NULL, "cpus");
+    if (vector < 0) {
+        log_error("cpu: no vector for more than one");
+        return;
+    }
+    prepare_all(apic_ids, n);
+    if (!thread_create("cpus", start_all, NULL))
         log_error("cpu: no memory to start others");
 }
 
@@ -348,10 +339,10 @@ void smp_stop_others(void)
     unsigned others = smp_count() - 1;
 
     if (self->number)
-        apic_send_nmi(wanted.own);
-    for (unsigned i = 0; i < load_acquire(&ap_prepared); i++)
-        if (ap_cpus[i] != self && load_acquire(&ap_cpus[i]->up))
-            apic_send_nmi(ap_cpus[i]->apic_id);
+        apic_send_nmi(cpu_numbered(0)->apic_id);
+    for (unsigned i = 1; i < cpu_wanted(); i++)
+        if (i != self->number && has_come(i))
+            apic_send_nmi(cpu_numbered(i)->apic_id);
     while (load_acquire(&n_halted) < others && tsc_read() - start < HALT_TICKS)
         cpu_pause();
 }

@@ -16,9 +16,9 @@ struct event;
 phys_addr_t smp_find_start_page(const struct boot_info *boot);
 
 /*
- * Starts those of the n local APIC ids that are not the caller's own, from a thread of
- * its own; the boot does not wait. What did not come up is logged, and nothing
- * depends on it.
+ * Makes those of the n local APIC ids known that are not the caller's own (cpu_numbered()),
+ * and starts them from a thread of its own; the boot does not wait. What did not come
+ * up is logged.
  */
 void smp_start(const uint32_t *apic_ids, unsigned n);
 

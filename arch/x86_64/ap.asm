@@ -6,6 +6,7 @@
 ; both writable and executable.
 
 extern ap_main
+extern cpu_slots
 extern boot_gdt_pointer
 extern boot_page_tables
 
@@ -66,15 +67,40 @@ ap_start:
         mov     cr0, eax
         jmp     SELECTOR_CODE64:.long_mode
 
-; Who comes takes the next struct cpu that is prepared, in whatever order they come.
-; Who comes when none is left was not asked for.
+; Who comes finds its struct cpu by its id, as cpus.c has it. Who is not there was not asked
+; for, nor was a second one of the same id. The id is the x2APIC's where leaf 0xb tells it,
+; else the 8 bits of leaf 1.
+LEAF_TOPOLOGY equ 0x0b
+CPU_SLOTS     equ 512
+
 bits 64
 .long_mode:
+        xor     eax, eax
+        cpuid
+        cmp     eax, LEAF_TOPOLOGY
+        jb      .short_id
+        mov     eax, LEAF_TOPOLOGY
+        xor     ecx, ecx
+        cpuid
+        test    bx, bx                  ; how many share a core; 0: there is no such leaf
+        jnz     .id
+.short_id:
         mov     eax, 1
-        lock xadd [ap_arrived], eax
-        cmp     eax, [ap_prepared]
-        jae     .unasked
-        mov     rdi, [ap_cpus + rax * 8]
+        cpuid
+        shr     ebx, 24
+        mov     edx, ebx
+.id:
+        mov     eax, edx
+.find:
+        and     eax, CPU_SLOTS - 1
+        mov     rdi, [cpu_slots + rax * 8]
+        test    rdi, rdi
+        jz      .unasked
+        inc     eax
+        cmp     [rdi + 20], edx         ; apic_id
+        jne     .find
+        lock bts dword [rdi + 24], 0    ; taken
+        jc      .unasked
         mov     rsp, [rdi + 8]          ; stack_top
         xor     ebp, ebp                ; where backtraces end
         call    ap_main
@@ -82,14 +108,3 @@ bits 64
         cli
         hlt
         jmp     .unasked
-
-AP_MAX equ 256                          ; as kernel/smp.c has it
-
-section .bss.ap nobits alloc noexec write align=8
-global ap_cpus, ap_arrived, ap_prepared
-ap_cpus:                            ; written before ap_prepared counts them
-        resq AP_MAX
-ap_arrived:                             ; by CPUs, as they come
-        resd 1
-ap_prepared:                            ; by the first CPU
-        resd 1

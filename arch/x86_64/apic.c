@@ -131,6 +131,8 @@ int apic_init(bool polling)
     port_write8(PIC2_DATA, 0xff);
     accept_interrupts();
     take_leftovers();
+    cpu_current()->apic_id = apic_id();
+    cpu_add(cpu_current());
     kvm_pv_start(&cpu_current()->pv, polling);
     return 0;
 }

@@ -7,13 +7,16 @@
 #include "arch/x86_64/trap.h"
 #include "lib/base/types.h"
 
-/* Zeroed before it is taken, and never moved. */
+#define CPU_MAX 256 /* with the one that booted */
+
+/* Zeroed before it is added, and never moved. */
 struct cpu {
     struct cpu *self;    /* for cpu_current() */
     uintptr_t stack_top; /* where a further CPU starts: read by ap.asm */
     unsigned number;     /* 0: the one that booted */
-    uint32_t apic_id;    /* of a further CPU, by itself, before it is up */
-    bool up;             /* the same */
+    uint32_t apic_id;    /* by which a further CPU finds this: read by ap.asm */
+    uint32_t taken;      /* bit 0, by ap.asm: a CPU has found this, and no other may */
+    bool up;             /* of a further CPU, by itself */
     struct kvm_pv_area pv;
     struct trap_tables tables;
 };
@@ -23,6 +26,18 @@ void cpu_init_first(void);
 
 /* The calling CPU is this one from now on. */
 void cpu_take(struct cpu *cpu, struct trap_stacks *stacks);
+
+/*
+ * Makes one known by its local APIC id and gives it the next number; the one that
+ * booted is the first. false: its id is known already, or there are CPU_MAX. All that
+ * are wanted are added before drivers start; whether they come up is seen later.
+ */
+bool cpu_add(struct cpu *cpu);
+bool cpu_is_known(uint32_t apic_id);
+
+/* How many were added, and the one of a number below. Any context. */
+unsigned cpu_wanted(void);
+struct cpu *cpu_numbered(unsigned number);
 
 static inline struct cpu *cpu_current(void)
 {

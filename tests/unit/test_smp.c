@@ -19,6 +19,7 @@ static struct cpu *fake_cpu_current(void);
 
 #define cpu_current fake_cpu_current
 
+#include "arch/x86_64/cpus.c"
 #include "kernel/smp.c"
 
 #include "tests/host/alloc.h"
@@ -44,8 +45,6 @@ __asm__(".globl ap_trampoline_gdt, ap_trampoline_end\n"
         ".set ap_trampoline_gdt, ap_trampoline + 4\n"
         ".set ap_trampoline_end, ap_trampoline + 10\n");
 const uint8_t boot_gdt_pointer[10] = { 0x2f, 0, 0x11, 0x22, 0x33, 0 };
-struct cpu *ap_cpus[MAX_FURTHER];
-uint32_t ap_arrived, ap_prepared;
 
 static struct cpu *fake_cpu_current(void)
 {
@@ -54,10 +53,11 @@ static struct cpu *fake_cpu_current(void)
 
 static void come(uint32_t id)
 {
-    struct cpu *cpu = ap_cpus[ap_arrived++];
+    struct cpu *cpu = *slot_of(id);
 
-    assert_true(ap_arrived <= ap_prepared);
-    cpu->apic_id = id;
+    assert_non_null(cpu);
+    assert_int_equal(cpu->apic_id, id);
+    assert_false(cpu->up);
     cpu->up = true;
     n_up++;
 }
@@ -195,14 +195,15 @@ static int begin(void **state)
     memset(nmis, 0, sizeof(nmis));
     memset(woken, 0, sizeof(woken));
     while_waiting = NULL;
-    first_cpu.number = 0;
     passed_on = NULL;
-    late_id = ap_arrived = ap_prepared = n_up = n_halted = unmapped = 0;
+    late_id = n_cpus = n_up = n_halted = unmapped = 0;
+    memset(cpu_slots, 0, sizeof(cpu_slots));
+    first_cpu.apic_id = OWN_ID;
+    assert_true(cpu_add(&first_cpu));
     started = NULL;
     asking = &first_cpu;
     host_clock_ns = NSEC_PER_SEC;
     host_log_clear();
-    memset(&wanted, 0, sizeof(wanted));
     board.n_modules = 0;
     assert_int_equal(smp_find_start_page(&board), 0x9e000);
     return 0;
@@ -211,8 +212,8 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < ap_prepared; i++)
-        page_free((uintptr_t)ap_cpus[i], FURTHER_ORDER);
+    for (unsigned i = 1; i < cpu_wanted(); i++)
+        page_free((uintptr_t)cpu_numbered(i), FURTHER_ORDER);
     return 0;
 }
 
@@ -246,14 +247,16 @@ static void each_has_a_number_a_stack_and_a_guard_of_its_own(void **state)
 {
     (void)state;
     RUN({ 7, 0, 1 });
-    for (unsigned i = 0; i < 2; i++) {
-        struct further *further = (struct further *)(void *)ap_cpus[i];
+    for (unsigned i = 1; i <= 2; i++) {
+        struct further *further = (struct further *)(void *)cpu_numbered(i);
 
-        assert_int_equal(ap_cpus[i]->number, i + 1);
+        assert_int_equal(further->cpu.number, i);
+        assert_int_equal(further->cpu.apic_id, i - 1);
         assert_ptr_equal(further->stack, further->guard + PAGE_SIZE);
-        assert_int_equal(ap_cpus[i]->stack_top, (uintptr_t)further->stack + sizeof(further->stack));
+        assert_int_equal(further->cpu.stack_top,
+                         (uintptr_t)further->stack + sizeof(further->stack));
     }
-    assert_ptr_not_equal(ap_cpus[0], ap_cpus[1]);
+    assert_ptr_not_equal(cpu_numbered(1), cpu_numbered(2));
 }
 
 static void the_start_page_holds_the_trampoline_and_where_the_descriptors_are(void **state)
@@ -320,7 +323,7 @@ static void one_that_the_table_names_twice_is_started_once(void **state)
     (void)state;
     RUN({ 7, 3, 3, 7 });
     assert_int_equal(inits[3], 1);
-    assert_int_equal(ap_prepared, 1);
+    assert_int_equal(cpu_wanted(), 2);
     assert_non_null(strstr(host_log_text(), "cpu: 2 of 2 up\n"));
 }
 
@@ -334,6 +337,43 @@ static void without_memory_those_that_have_theirs_come_up(void **state)
     assert_non_null(strstr(host_log_text(), "cpu: 2 of 4 up\n"));
     assert_int_equal(inits[2], 0);
     assert_int_equal(inits[3], 0);
+}
+
+static void all_are_known_before_any_is_started(void **state)
+{
+    static const uint32_t ids[] = { 7, 9, 300 };
+
+    (void)state;
+    smp_start(ids, 3);
+    assert_int_equal(inits[9], 0);
+    assert_int_equal(cpu_wanted(), 3);
+    assert_ptr_equal(cpu_numbered(0), &first_cpu);
+    assert_int_equal(cpu_numbered(2)->apic_id, 300);
+    assert_null(cpu_numbered(3));
+}
+
+static void ids_that_share_a_slot_are_told_apart(void **state)
+{
+    (void)state;
+    RUN({ 7, 7 + SLOTS, 8, 7 + SLOTS, 8 });
+    assert_int_equal(inits[7 + SLOTS], 1);
+    assert_int_equal(inits[8], 1);
+    assert_true(cpu_is_known(7 + SLOTS));
+    assert_false(cpu_is_known(8 + SLOTS));
+    assert_non_null(strstr(host_log_text(), "cpu: 3 of 3 up\n"));
+}
+
+static void no_more_are_started_than_can_be_kept(void **state)
+{
+    static uint32_t ids[CPU_MAX + 10];
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(ids); i++)
+        ids[i] = 2 * i + 100;
+    run(ids, ARRAY_SIZE(ids));
+    assert_int_equal(cpu_wanted(), CPU_MAX);
+    assert_int_equal(smp_count(), CPU_MAX);
+    assert_false(cpu_is_known(ids[CPU_MAX]));
 }
 
 static void alone_nothing_is_done(void **state)
@@ -369,7 +409,7 @@ static void a_panic_stops_those_that_are_up_and_not_itself(void **state)
     (void)state;
     habits[5] = NEVER;
     RUN({ 7, 1, 5, 2 });
-    asking = ap_cpus[0];
+    asking = cpu_numbered(1);
     smp_stop_others();
     assert_int_equal(nmis[OWN_ID], 1);
     assert_int_equal(nmis[1], 0);
@@ -386,7 +426,7 @@ static void call(void *argument)
 
 static void work_as(unsigned number)
 {
-    asking = ap_cpus[number - 1];
+    asking = cpu_numbered(number);
     assert_true(do_work(CONTAINER_OF(asking, struct further, cpu)));
     asking = &first_cpu;
 }
@@ -405,13 +445,13 @@ static void work_is_run_once_by_the_cpu_that_it_was_given_to(void **state)
     RUN({ 7, 0, 1 });
     assert_int_equal(smp_run(2, call, &one), 0);
     assert_true(spin_several);
-    assert_int_equal(woken[ap_cpus[1]->apic_id], 1);
-    assert_int_equal(woken[ap_cpus[0]->apic_id], 0);
+    assert_int_equal(woken[cpu_numbered(2)->apic_id], 1);
+    assert_int_equal(woken[cpu_numbered(1)->apic_id], 0);
     assert_int_equal(calls, 0);
     while_waiting = second_works;
     assert_int_equal(smp_wait(2, host_clock_ns + 1), 0);
     assert_int_equal(calls, 1);
-    assert_false(do_work(CONTAINER_OF(ap_cpus[1], struct further, cpu)));
+    assert_false(do_work(CONTAINER_OF(cpu_numbered(2), struct further, cpu)));
     assert_int_equal(smp_wait(2, host_clock_ns), 0);
 }
 
@@ -458,7 +498,7 @@ static void an_event_of_another_cpu_is_signalled_by_the_first_one(void **state)
     (void)state;
     RUN({ 7, 0 });
     assert_false(smp_pass_on(&event));
-    asking = ap_cpus[0];
+    asking = cpu_numbered(1);
     assert_true(smp_pass_on(&event));
     assert_true(event.marked);
     assert_true(smp_pass_on(&other));
@@ -475,7 +515,7 @@ static void events_that_wait_for_the_first_cpu_are_all_signalled_and_each_once(v
     (void)state;
     RUN({ 7, 0 });
     on_news = nothing_yet;
-    asking = ap_cpus[0];
+    asking = cpu_numbered(1);
     for (unsigned i = 0; i < 3; i++)
         assert_true(smp_pass_on(&events[i]));
     assert_true(smp_pass_on(&events[1]));
@@ -504,6 +544,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_beyond_an_xapic_costs_no_wait, begin, end),
         cmocka_unit_test_setup_teardown(one_that_the_table_names_twice_is_started_once, begin, end),
         cmocka_unit_test_setup_teardown(without_memory_those_that_have_theirs_come_up, begin, end),
+        cmocka_unit_test_setup_teardown(all_are_known_before_any_is_started, begin, end),
+        cmocka_unit_test_setup_teardown(ids_that_share_a_slot_are_told_apart, begin, end),
+        cmocka_unit_test_setup_teardown(no_more_are_started_than_can_be_kept, begin, end),
         cmocka_unit_test_setup_teardown(alone_nothing_is_done, begin, end),
         cmocka_unit_test_setup_teardown(without_low_memory_no_other_is_started_and_that_is_said,
                                         begin, end),

@@ -211,7 +211,7 @@ virtio_mmio_SRCS := drivers/virtio/mmio.c drivers/virtio/device.c kernel/irq_lin
 UNIT_TESTS += irq_line
 irq_line_SRCS := kernel/irq_line.c tests/host/irq.c tests/host/log.c
 
-# Includes kernel/smp.c, and has low memory where CPUs start.
+# Includes arch/x86_64/cpus.c and kernel/smp.c, and has low memory where CPUs start.
 UNIT_TESTS += smp
 smp_SRCS := kernel/spinlock.c $(addprefix tests/host/,alloc.c clock.c log.c page.c panic.c spinlock.c)
 
