@@ -2,7 +2,8 @@
 /*
  * Interrupts as drivers see them: a handler behind a CPU vector, reached by a
  * message (MSI-X) or through an I/O APIC pin (INTx, SCI). Handlers run with
- * interrupts off and only mark events; the work is done in thread context.
+ * interrupts off and only mark events; the work is done in thread context. Any CPU may call
+ * what is here.
  */
 #ifndef KERNEL_IRQ_H
 #define KERNEL_IRQ_H
@@ -11,17 +12,39 @@
 
 typedef void (*irq_handler)(void *argument);
 
-/* A vector of this CPU for the handler; its number, or -ENOSPC. */
-int irq_alloc(irq_handler handler, void *argument, const char *name);
-void irq_free(int vector);
+/*
+ * A vector of one CPU, which need not be up yet, for the handler, which runs there: a
+ * handle that names both, above 0. The name is kept, not copied. -ENODEV: no such CPU;
+ * -ENOSPC: all its vectors are taken; -ENOMEM; -ERANGE: no message can name the CPU, whose
+ * APIC id is too large. Thread context, no lock held.
+ */
+int irq_alloc_on(unsigned cpu, irq_handler handler, void *argument, const char *name);
 
-/* The message that raises the vector (what goes into an MSI-X table entry). */
+/* The same of the first CPU. */
+int irq_alloc(irq_handler handler, void *argument, const char *name);
+
+/*
+ * After it the handler runs nowhere and is not called again, unless it is the handler that
+ * calls this. The caller holds no lock that the handler takes.
+ */
+void irq_free(int irq);
+
+/* The number of the CPU that a handle names. */
+unsigned irq_cpu(int irq);
+
+/*
+ * A vector that is the same on all CPUs, for their timers and to call each other by
+ * apic_send_interrupt(); for good. The vector, or -ENOSPC.
+ */
+int irq_alloc_everywhere(irq_handler handler, void *argument, const char *name);
+
+/* The message that raises the vector on its CPU (what goes into an MSI-X table entry). */
 struct irq_message {
     uint64_t address;
     uint32_t data;
 };
 
-struct irq_message irq_message(int vector);
+struct irq_message irq_message(int irq);
 
 /* A pin with its electrical conventions. */
 struct irq_line {
@@ -29,10 +52,22 @@ struct irq_line {
     bool level_triggered, active_low;
 };
 
-/* Routes a global system interrupt to the vector. -ENODEV: no I/O APIC has that pin;
+/* Routes a global system interrupt to the vector on its CPU. -ENODEV: no I/O APIC has that pin;
  * -EBUSY: it leads to another. */
-int irq_route(uint32_t gsi, int vector, bool level_triggered, bool active_low);
+int irq_route(uint32_t gsi, int irq, bool level_triggered, bool active_low);
 void irq_unroute(uint32_t gsi);
+
+/*
+ * For reports: a CPU's vectors by index, from 0; the name is NULL where none is given out.
+ * false: there are no more.
+ */
+struct irq_seen {
+    unsigned vector;
+    const char *name;
+    uint64_t count; /* how often its handler has run */
+};
+
+bool irq_seen(unsigned cpu, unsigned index, struct irq_seen *seen);
 
 /* How interrupts may be used, from `irq=`. */
 enum irq_mode { IRQ_MODE_MSIX, IRQ_MODE_INTX, IRQ_MODE_POLL };

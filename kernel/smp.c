@@ -247,10 +247,12 @@ static void signal_passed_on(void)
     }
 }
 
-/* The first CPU's interrupt: others have something to tell. */
+/* The first CPU's interrupt: others have something to tell. A further one is only woken. */
 static void take_news(void *argument)
 {
     (void)argument;
+    if (cpu_current()->number)
+        return;
     signal_passed_on();
     for (unsigned i = 1; i < cpu_wanted(); i++) {
         struct further *further = CONTAINER_OF(cpu_numbered(i), struct further, cpu);
@@ -270,7 +272,7 @@ int smp_run(unsigned number, void (*function)(void *argument), void *argument)
         return -ENODEV;
     if (load_acquire(&further->work))
         return -EBUSY;
-    spin_several = true;
+    spin_become_several();
     further->argument = argument;
     store_release(&further->work, function); /* pairs with do_work() */
     apic_send_interrupt(further->cpu.apic_id, (unsigned)vector);
@@ -317,7 +319,7 @@ void smp_start(const uint32_t *apic_ids, unsigned n)
         log_error("cpu: no memory below 1 MiB to start others at");
         return;
     }
-    vector = irq_alloc(take_news, NULL, "cpus");
+    vector = irq_alloc_everywhere(take_news, NULL, "cpus");
     if (vector < 0) {
         log_error("cpu: no vector for more than one");
         return;

@@ -7,6 +7,11 @@
 
 bool spin_several;
 
+void spin_become_several(void)
+{
+    spin_several = true;
+}
+
 static bool take_free(struct spinlock *lock, const void *self)
 {
     const void *nobody = NULL;

@@ -19,8 +19,9 @@ struct spinlock {
     unsigned depth;     /* how often the holder has taken it; the holder's */
 };
 
-/* Set for good, before a second CPU runs kernel code and while no lock is held. */
+/* A second CPU runs kernel code from now on. While the caller, who is alone, holds no lock. */
 extern bool spin_several;
+void spin_become_several(void);
 
 /* What stands for the CPU that asks. Architecture, or the test. */
 const void *spin_self(void);

@@ -3,6 +3,7 @@
 #include "kernel/system.h"
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/kvm_pv.h"
+#include "arch/x86_64/percpu.h"
 #include "boot/boot_info.h"
 #include "kernel/clock.h"
 #include "kernel/cmdline.h"
@@ -43,6 +44,28 @@ static void tell_system(struct report *report)
     report_close_words(report);
     report_number(report, "stolen_ns", apic_stolen_ns());
 }
+
+/* Who listens to vectors of which CPU, and how often they came. */
+static void tell_interrupts(struct report *report)
+{
+    report_open_list(report, "vector");
+    for (unsigned cpu = 0; cpu < cpu_wanted(); cpu++) {
+        struct irq_seen seen;
+
+        for (unsigned i = 0; irq_seen(cpu, i, &seen); i++) {
+            if (!seen.name)
+                continue;
+            report_open_item(report, "cpu%u-%u", cpu, seen.vector);
+            report_text(report, "owner", "%s", seen.name);
+            report_number(report, "cpu", cpu);
+            report_number(report, "count", seen.count);
+            report_close(report);
+        }
+    }
+    report_close(report);
+}
+
+REPORTER(interrupts_reporter) = { "interrupts", 32, tell_interrupts };
 
 REPORTER(system_reporter) = { "system", 10, tell_system };
 

@@ -28,7 +28,7 @@ static void on_interrupt(void *argument)
 
 int timer_start_hardware(void)
 {
-    int vector = irq_alloc(on_interrupt, NULL, "timer");
+    int vector = irq_alloc_everywhere(on_interrupt, NULL, "timer");
 
     if (vector < 0)
         return vector;

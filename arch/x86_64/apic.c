@@ -148,6 +148,8 @@ void apic_init_further(void)
 }
 
 #define XAPIC_MAX_ID     254
+#define KVM_MAX_MSI_ID   0x7fff
+#define MESSAGE_BASE     UINT64_C(0xfee00000)
 #define PENDING_PATIENCE 1000 /* looks: hypervisors never leave one pending */
 
 static int send(uint32_t id, uint32_t command)
@@ -207,9 +209,15 @@ uint64_t apic_stolen_ns(void)
     return kvm_pv_steal_ns(&cpu_current()->pv);
 }
 
-uint64_t apic_message_address(void)
+/*
+ * 8 bits of id. KVM may take 7 more, in bits of the address that are else 0; the id of 8
+ * ones is then no longer that of all CPUs.
+ */
+uint64_t apic_message_address(uint32_t id)
 {
-    return 0xfee00000 | (uint64_t)(apic_id() & 0xff) << 12;
+    if (id > XAPIC_MAX_ID && (!kvm_pv_has(KVM_PV_MSI_EXT_ID) || id > KVM_MAX_MSI_ID))
+        return 0;
+    return MESSAGE_BASE | (uint64_t)(id & 0xff) << 12 | (uint64_t)(id >> 8) << 5;
 }
 
 void apic_timer_init(unsigned vector)

@@ -37,8 +37,8 @@ int apic_send_startup(uint32_t id, phys_addr_t page);
 int apic_send_nmi(uint32_t id);
 int apic_send_interrupt(uint32_t id, unsigned vector);
 
-/* The address that a message-signalled interrupt for this CPU is written to. */
-uint64_t apic_message_address(void);
+/* The address that a message-signalled interrupt for a CPU is written to. 0: none can name it. */
+uint64_t apic_message_address(uint32_t id);
 
 /*
  * The timer raises its vector once, at the monotonic time or a little before;
@@ -55,10 +55,12 @@ const char *apic_timer_name(void);
 
 /*
  * I/O APICs. -ENOSPC: more than we keep; -ENODEV: no registers there, or no such
- * pin; -EBUSY: the pin leads to another vector.
+ * pin; -EBUSY: the pin leads to another vector; -ERANGE: no pin can name that CPU. One
+ * caller at a time.
  */
 int ioapic_add(phys_addr_t address, uint32_t gsi_base);
-int ioapic_route(uint32_t gsi, unsigned vector, bool level_triggered, bool active_low);
+int ioapic_route(uint32_t gsi, uint32_t apic_id, unsigned vector, bool level_triggered,
+                 bool active_low);
 void ioapic_unroute(uint32_t gsi);
 
 #endif

@@ -15,6 +15,7 @@
 #define REDIRECTION_MASKED            (1u << 16)
 #define REDIRECTION_ACTIVE_LOW        (1u << 13)
 #define REDIRECTION_DESTINATION_SHIFT 24
+#define REDIRECTION_EXTENDED_SHIFT    17 /* of the id's bits 8 to 14, where KVM takes them */
 
 #define MAX_IOAPICS   8
 #define MAX_PINS      256
@@ -66,18 +67,23 @@ static struct ioapic *find(uint32_t gsi)
     return NULL;
 }
 
-int ioapic_route(uint32_t gsi, unsigned vector, bool level_triggered, bool active_low)
+int ioapic_route(uint32_t gsi, uint32_t apic_id, unsigned vector, bool level_triggered,
+                 bool active_low)
 {
     struct ioapic *ioapic = find(gsi);
     uint32_t pin;
 
     if (!ioapic)
         return -ENODEV;
+    if (!apic_message_address(apic_id))
+        return -ERANGE;
     pin = gsi - ioapic->gsi_base;
     if (ioapic->routed[pin / 8] >> pin % 8 & 1)
         return -EBUSY;
     ioapic->routed[pin / 8] |= (uint8_t)(1u << pin % 8);
-    ioapic_write(ioapic, IOAPIC_REDIRECTION(pin) + 1, apic_id() << REDIRECTION_DESTINATION_SHIFT);
+    ioapic_write(ioapic, IOAPIC_REDIRECTION(pin) + 1,
+                 (apic_id & 0xff) << REDIRECTION_DESTINATION_SHIFT |
+                     (apic_id >> 8) << REDIRECTION_EXTENDED_SHIFT);
     ioapic_write(ioapic, IOAPIC_REDIRECTION(pin),
                  vector | (level_triggered ? REDIRECTION_LEVEL : 0) |
                      (active_low ? REDIRECTION_ACTIVE_LOW : 0));

@@ -27,6 +27,7 @@ static const struct {
     [KVM_PV_STEAL_TIME] = { "steal-time", 5 },
     [KVM_PV_IPI] = { "ipi", 11 },
     [KVM_PV_POLL_CONTROL] = { "poll-control", 12 },
+    [KVM_PV_MSI_EXT_ID] = { "msi-ext-id", 15 },
 };
 
 /* arch/x86_64/hypercall.asm */
@@ -70,7 +71,8 @@ void kvm_pv_turn_off(const char *names)
         if (i < KVM_PV_N)
             unwanted |= 1u << i;
         else if (length)
-            log_error("kvm-off=: eoi, steal-time, ipi or poll-control, not \"%s\"", names);
+            log_error("kvm-off=: eoi, steal-time, ipi, poll-control or msi-ext-id, not \"%s\"",
+                      names);
         names += length + (names[length] == ',');
     }
 }

@@ -3,9 +3,9 @@
  * What KVM offers a guest besides its clock (Linux,
  * Documentation/virt/kvm/x86/{cpuid,msr,hypercalls}.rst): an end of interrupt
  * that does not leave the guest, the time that the host gave to others, one call
- * for interrupts to many CPUs, and a say in whether the host polls when a CPU
- * halts. Each is used where its feature bit is set and `kvm-off=` does not name
- * it: eoi, steal-time, ipi, poll-control.
+ * for interrupts to many CPUs, a say in whether the host polls when a CPU halts, and
+ * devices' messages to CPUs of long APIC ids. Each is used where its feature bit is set and
+ * `kvm-off=` does not name it: eoi, steal-time, ipi, poll-control, msi-ext-id.
  */
 #ifndef ARCH_X86_64_KVM_PV_H
 #define ARCH_X86_64_KVM_PV_H
@@ -27,7 +27,14 @@ struct kvm_pv_area {
     uint32_t eoi; /* bit 0, set by KVM: the next end of interrupt need not be told */
 };
 
-enum kvm_pv_feature { KVM_PV_EOI, KVM_PV_STEAL_TIME, KVM_PV_IPI, KVM_PV_POLL_CONTROL, KVM_PV_N };
+enum kvm_pv_feature {
+    KVM_PV_EOI,
+    KVM_PV_STEAL_TIME,
+    KVM_PV_IPI,
+    KVM_PV_POLL_CONTROL,
+    KVM_PV_MSI_EXT_ID,
+    KVM_PV_N
+};
 
 /* The comma-separated names are not used: before the first start. Unknown ones are logged. */
 void kvm_pv_turn_off(const char *names);

@@ -7,16 +7,20 @@
 #include "arch/x86_64/trap.h"
 #include "lib/base/types.h"
 
+struct irq_vectors;
+
 #define CPU_MAX 256 /* with the one that booted */
 
 /* Zeroed before it is added, and never moved. */
 struct cpu {
-    struct cpu *self;    /* for cpu_current() */
-    uintptr_t stack_top; /* where a further CPU starts: read by ap.asm */
-    unsigned number;     /* 0: the one that booted */
-    uint32_t apic_id;    /* by which a further CPU finds this: read by ap.asm */
-    uint32_t taken;      /* bit 0, by ap.asm: a CPU has found this, and no other may */
-    bool up;             /* of a further CPU, by itself */
+    struct cpu *self;            /* for cpu_current() */
+    uintptr_t stack_top;         /* where a further CPU starts: read by ap.asm */
+    unsigned number;             /* 0: the one that booted */
+    uint32_t apic_id;            /* by which a further CPU finds this: read by ap.asm */
+    uint32_t taken;              /* bit 0, by ap.asm: a CPU has found this, and no other may */
+    bool up;                     /* of a further CPU, by itself */
+    struct irq_vectors *vectors; /* kernel/irq.c's, of a further CPU */
+    unsigned serving;            /* the vector whose handler runs here; 0: none */
     struct kvm_pv_area pv;
     struct trap_tables tables;
 };

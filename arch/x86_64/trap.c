@@ -9,6 +9,7 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/percpu.h"
+#include "kernel/irq.h"
 #include "kernel/irq_entry.h"
 #include "kernel/thread_entry.h"
 #include "kernel/trap_entry.h"
@@ -144,14 +145,24 @@ struct trap_frame *trap_interrupt(struct trap_frame *frame)
 {
     struct trap_frame *moved;
 
-    if (cpu_current()->number) { /* woken to look for work, and nothing else */
-        apic_eoi();
-        return frame;
-    }
     irq_entry((unsigned)frame->vector);
-    if (!thread_should_preempt())
+    if (cpu_current()->number || !thread_should_preempt()) /* threads are the first CPU's */
         return frame;
     moved = (struct trap_frame *)ALIGN_DOWN(frame->rsp - RED_ZONE_BYTES - sizeof(*frame), 16);
     memcpy(moved, frame, sizeof(*frame));
     return moved;
+}
+
+bool irq_save(void)
+{
+    uint64_t flags;
+
+    __asm__ volatile("pushfq; popq %0; cli" : "=r"(flags) : : "memory");
+    return flags & RFLAGS_IF;
+}
+
+void irq_restore(bool were_on)
+{
+    if (were_on)
+        __asm__ volatile("sti" ::: "memory");
 }

@@ -84,6 +84,16 @@ def test_cpus_work_under_kvm(kvm):
         assert "FAIL: " not in guest.log
 
 
+@pytest.mark.parametrize("cpus", [1, 4])
+@pytest.mark.parametrize("machine", ["q35", "pc"])
+def test_each_cpu_takes_its_own_interrupts(machine, cpus):
+    passes(f"vectors {cpus}", cpus, machine=machine)
+
+
+def test_cpus_whose_ids_have_gaps_are_numbered_without():
+    passes("vectors 6", 6, qemu_args=["-smp", "6,sockets=2,cores=3"])
+
+
 def test_what_cannot_be_run_is_refused():
     passes("refusals 2", 2)
 

@@ -5,6 +5,7 @@
 #include "lib/base/errno.h"
 
 #define MESSAGE_ADDRESS UINT64_C(0xfee00000)
+#define CPU_SHIFT       12 /* of its number, in the address */
 
 static struct {
     irq_handler handler;
@@ -29,15 +30,33 @@ int irq_alloc(irq_handler handler, void *argument, const char *name)
     return -ENOSPC;
 }
 
+int irq_alloc_on(unsigned cpu, irq_handler handler, void *argument, const char *name)
+{
+    int irq = irq_alloc(handler, argument, name);
+
+    return irq < 0 ? irq : (int)(cpu << 8) | irq;
+}
+
+int irq_alloc_everywhere(irq_handler handler, void *argument, const char *name)
+{
+    return irq_alloc(handler, argument, name);
+}
+
+unsigned irq_cpu(int irq)
+{
+    return (unsigned)irq >> 8;
+}
+
 void irq_free(int vector)
 {
-    vectors[vector - HOST_IRQ_FIRST].handler = NULL;
+    vectors[(vector & 0xff) - HOST_IRQ_FIRST].handler = NULL;
     host_irqs_free++;
 }
 
 struct irq_message irq_message(int vector)
 {
-    return (struct irq_message){ MESSAGE_ADDRESS, (uint32_t)vector };
+    return (struct irq_message){ MESSAGE_ADDRESS | (uint64_t)(vector >> 8) << CPU_SHIFT,
+                                 (uint32_t)vector & 0xff };
 }
 
 int irq_route(uint32_t gsi, int vector, bool level_triggered, bool active_low)
@@ -65,7 +84,8 @@ bool host_irq_send(struct irq_message message)
 {
     unsigned i = message.data - HOST_IRQ_FIRST;
 
-    if (message.address != MESSAGE_ADDRESS || i >= HOST_IRQS || !vectors[i].handler)
+    if (message.address >> (CPU_SHIFT + 8) != MESSAGE_ADDRESS >> (CPU_SHIFT + 8) ||
+        i >= HOST_IRQS || !vectors[i].handler)
         return false;
     vectors[i].handler(vectors[i].argument);
     return true;

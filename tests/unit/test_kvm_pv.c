@@ -24,7 +24,7 @@ static void fake_msr_write(uint32_t msr, uint64_t value);
 #include "tests/host/log.h"
 
 #define LEAF 0x40000100u
-#define ALL  (1u << 5 | 1u << 6 | 1u << 11 | 1u << 12)
+#define ALL  (1u << 5 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 15)
 
 static uint32_t kvm_leaf, offered;
 static const char *maker;
@@ -151,7 +151,7 @@ static void without_kvm_nothing_is_asked_or_touched(void **state)
 
 static void each_is_turned_off_by_its_name(void **state)
 {
-    static const char *const names[] = { "eoi", "steal-time", "ipi", "poll-control" };
+    static const char *const names[] = { "eoi", "steal-time", "ipi", "poll-control", "msi-ext-id" };
 
     for (unsigned i = 0; i < KVM_PV_N; i++) {
         start_from_nothing(state);
@@ -161,7 +161,7 @@ static void each_is_turned_off_by_its_name(void **state)
             assert_int_equal(kvm_pv_has((enum kvm_pv_feature)other), other != i);
     }
     start_from_nothing(state);
-    kvm_pv_turn_off("eoi,,ipi,steal-time,poll-control,");
+    kvm_pv_turn_off("eoi,,ipi,steal-time,poll-control,msi-ext-id,");
     kvm_pv_start(&area, true);
     assert_int_equal(usable, 0);
     assert_int_equal(poll_msr, UNTOUCHED);

@@ -107,7 +107,7 @@ int apic_send_nmi(uint32_t id)
 
 #define VECTOR 40
 
-int irq_alloc(irq_handler handler, void *argument, const char *name)
+int irq_alloc_everywhere(irq_handler handler, void *argument, const char *name)
 {
     (void)argument;
     (void)name;

@@ -218,3 +218,8 @@ smp_SRCS := kernel/spinlock.c $(addprefix tests/host/,alloc.c clock.c log.c page
 UNIT_TESTS += spinlock
 spinlock_SRCS := $(HOST_MEMORY_SRCS)
 spinlock_LDFLAGS := -pthread
+
+# Includes kernel/irq.c, for CPUs that threads stand for.
+UNIT_TESTS += irq
+irq_SRCS := kernel/spinlock.c $(addprefix tests/host/,alloc.c panic.c spinlock.c)
+irq_LDFLAGS := -pthread

@@ -12,16 +12,19 @@
 #include <string.h>
 #include <time.h>
 
+#include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/percpu.h"
 #include "kernel/alloc.h"
 #include "kernel/clock.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
+#include "kernel/irq.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
 #include "kernel/panic.h"
 #include "kernel/smp.h"
+#include "lib/base/io.h"
 #include "lib/libc/kernel_call.h"
 
 #define MAX_CPUS    64
@@ -180,6 +183,99 @@ static void run_events(unsigned cpus, unsigned rounds)
     report(!lost, "no signal and no work is lost");
 }
 
+/* ---- vectors: each CPU's own handler, called by other CPUs and by the board's clock */
+
+#define RTC_INDEX    0x70
+#define RTC_VALUE    0x71
+#define RTC_B        0x0b
+#define RTC_C        0x0c
+#define RTC_PERIODIC 0x40
+#define RTC_GSI      8
+
+static void count_here(void *argument)
+{
+    struct work *work = argument;
+
+    if (cpu_current()->number != work->cpu)
+        work->wrong++;
+    __atomic_add_fetch(&work->done, 1, __ATOMIC_SEQ_CST);
+}
+
+static uint8_t rtc_read(uint8_t index)
+{
+    port_write8(RTC_INDEX, index);
+    return port_read8(RTC_VALUE);
+}
+
+static void rtc_write(uint8_t index, uint8_t value)
+{
+    port_write8(RTC_INDEX, index);
+    port_write8(RTC_VALUE, value);
+}
+
+static bool comes(const struct work *work, unsigned long beyond)
+{
+    uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
+
+    while (__atomic_load_n(&work->done, __ATOMIC_SEQ_CST) <= beyond)
+        if (clock_monotonic_ns() > deadline_ns)
+            return false;
+    return true;
+}
+
+/* The handler's CPU reads the cause, as a driver's would. */
+static void take_tick(void *argument)
+{
+    count_here(argument);
+    rtc_read(RTC_C);
+}
+
+static bool ticks_on(struct work *work, int irq)
+{
+    bool came;
+
+    if (KERNEL_CALL(int, irq_route(RTC_GSI, irq, false, false)))
+        return false;
+    KERNEL_CALL(int, (rtc_write(RTC_B, rtc_read(RTC_B) | RTC_PERIODIC), 0));
+    KERNEL_CALL(int, (rtc_read(RTC_C), 0));
+    came = comes(work, 3);
+    KERNEL_CALL(int, (rtc_write(RTC_B, rtc_read(RTC_B) & (uint8_t)~RTC_PERIODIC), 0));
+    KERNEL_CALL(int, (irq_unroute(RTC_GSI), 0));
+    return came;
+}
+
+static void run_vectors(unsigned cpus)
+{
+    static int irqs[MAX_CPUS];
+    bool given = true, called = true, ticked = true, aimed = true;
+
+    for (unsigned cpu = 0; cpu < cpus; cpu++) {
+        works[cpu] = (struct work){ .cpu = cpu };
+        irqs[cpu] = KERNEL_CALL(int, irq_alloc_on(cpu, take_tick, &works[cpu], "smptest"));
+        given &= irqs[cpu] > 0 && irq_cpu(irqs[cpu]) == cpu;
+    }
+    report(given, "each CPU has a vector of its own");
+    for (unsigned cpu = 1; cpu < cpus; cpu++) {
+        struct irq_message message = irq_message(irqs[cpu]);
+        uint32_t id = cpu_numbered(cpu)->apic_id;
+
+        aimed &= (message.address >> 12 & 0xff) == id;
+        KERNEL_CALL(int, apic_send_interrupt(id, message.data));
+        called &= comes(&works[cpu], 0);
+    }
+    report(aimed, "each message names its CPU");
+    report(called, "each is called by the first CPU");
+    for (unsigned cpu = 0; cpu < cpus; cpu++) {
+        works[cpu].done = 0;
+        ticked &= ticks_on(&works[cpu], irqs[cpu]);
+        KERNEL_CALL(int, (irq_free(irqs[cpu]), 0));
+    }
+    report(ticked, "the board's clock interrupts each in turn");
+    for (unsigned cpu = 0; cpu < cpus; cpu++)
+        failed |= works[cpu].wrong != 0;
+    report(!failed, "no handler runs on another CPU");
+}
+
 /* ---- panic: one falls while all others are busy */
 
 static void spin(void *argument)
@@ -252,8 +348,8 @@ int main(int argc, char **argv)
              number = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 
     if (!cpus || cpus > MAX_CPUS) {
-        printf(
-            "usage: torture|events|log CPUS ROUNDS, panic|fault|exit CPUS VICTIM, refusals CPUS\n");
+        printf("usage: torture|events|log CPUS ROUNDS, panic|fault|exit CPUS VICTIM, "
+               "refusals|vectors CPUS\n");
         return 2;
     }
     wait_for_cpus(cpus);
@@ -261,6 +357,8 @@ int main(int argc, char **argv)
         run_torture(cpus, number);
     else if (!strcmp(name, "events"))
         run_events(cpus, number);
+    else if (!strcmp(name, "vectors"))
+        run_vectors(cpus);
     else if (!strcmp(name, "panic"))
         run_fall(cpus, number, fall);
     else if (!strcmp(name, "fault"))
