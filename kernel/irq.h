@@ -8,6 +8,7 @@
 #ifndef KERNEL_IRQ_H
 #define KERNEL_IRQ_H
 
+#include "kernel/spinlock.h"
 #include "lib/base/types.h"
 
 typedef void (*irq_handler)(void *argument);
@@ -77,5 +78,20 @@ extern enum irq_mode irq_mode;
  * nest. */
 bool irq_save(void);
 void irq_restore(bool were_on);
+
+/* The same against handlers on other CPUs too, which take the lock in turn. */
+static inline bool irq_lock(struct spinlock *lock)
+{
+    bool were_on = irq_save();
+
+    spin_take(lock);
+    return were_on;
+}
+
+static inline void irq_unlock(struct spinlock *lock, bool were_on)
+{
+    spin_give(lock);
+    irq_restore(were_on);
+}
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernel/irq_line.h"
 
+#include "kernel/irq.h"
 #include "kernel/log.h"
 #include "lib/base/errno.h"
 
@@ -15,6 +16,8 @@ static struct irq_shared_line {
     unsigned unclaimed;
     bool off;
 } lines[MAX_LINES];
+
+static struct spinlock lock; /* of all of them; their devices' come after it */
 
 static struct irq_listener *listener_of(struct list *link)
 {
@@ -45,8 +48,10 @@ static void switch_off(struct irq_shared_line *shared)
 static void on_interrupt(void *argument)
 {
     struct irq_shared_line *shared = argument;
-    bool claimed = ask(shared);
+    bool claimed;
+    SPIN_SCOPE(&lock);
 
+    claimed = ask(shared);
     for (unsigned i = 0; claimed && !shared->line.level_triggered && i < MAX_ROUNDS; i++)
         if (!ask(shared))
             break;
@@ -64,14 +69,14 @@ static int route(const struct irq_shared_line *shared)
 
 static void switch_on(struct irq_shared_line *shared)
 {
-    bool were_on = irq_save();
+    bool were_on = irq_lock(&lock);
 
     if (shared->off) {
         shared->off = false;
         shared->unclaimed = 0;
         route(shared);
     }
-    irq_restore(were_on);
+    irq_unlock(&lock, were_on);
 }
 
 /* The one in use for this pin, or a free one; NULL: there is none. */
@@ -90,8 +95,6 @@ static struct irq_shared_line *find(uint32_t gsi)
 
 static int open_line(struct irq_shared_line *shared, const struct irq_line *line, const char *name)
 {
-    int error;
-
     shared->vector = irq_alloc(on_interrupt, shared, name);
     if (shared->vector < 0) {
         shared->vector = 0;
@@ -101,12 +104,14 @@ static int open_line(struct irq_shared_line *shared, const struct irq_line *line
     shared->unclaimed = 0;
     shared->off = false;
     list_init(&shared->listeners);
-    error = route(shared);
-    if (!error)
-        return 0;
+    return 0;
+}
+
+/* Nobody listens any more, and the pin leads nowhere. */
+static void close_line(struct irq_shared_line *shared)
+{
     irq_free(shared->vector);
     shared->vector = 0;
-    return error;
 }
 
 static bool is_same(const struct irq_line *one, const struct irq_line *other)
@@ -114,45 +119,63 @@ static bool is_same(const struct irq_line *one, const struct irq_line *other)
     return one->level_triggered == other->level_triggered && one->active_low == other->active_low;
 }
 
+static void add(struct irq_shared_line *shared, struct irq_listener *listener)
+{
+    bool were_on = irq_lock(&lock);
+
+    listener->shared = shared;
+    list_append(&shared->listeners, &listener->link);
+    irq_unlock(&lock, were_on);
+}
+
+/* true: it was the last one. */
+static bool drop(struct irq_shared_line *shared, struct irq_listener *listener)
+{
+    bool were_on = irq_lock(&lock), was_last;
+
+    listener->shared = NULL;
+    list_remove(&listener->link);
+    was_last = list_empty(&shared->listeners);
+    if (was_last)
+        irq_unroute(shared->line.gsi);
+    else
+        switch_on(shared); /* it may have been the one that made it useless */
+    irq_unlock(&lock, were_on);
+    return was_last;
+}
+
 int irq_line_attach(const struct irq_line *line, struct irq_listener *listener)
 {
     struct irq_shared_line *shared = find(line->gsi);
-    bool were_on;
-    int error = 0;
+    int error;
 
     if (!shared)
         return -ENOSPC;
-    if (shared->vector && !is_same(&shared->line, line))
-        return -EINVAL;
-    were_on = irq_save();
-    if (!shared->vector)
-        error = open_line(shared, line, listener->name);
-    if (!error) {
-        listener->shared = shared;
-        list_append(&shared->listeners, &listener->link);
+    if (shared->vector) {
+        if (!is_same(&shared->line, line))
+            return -EINVAL;
+        add(shared, listener);
+        return 0;
     }
-    irq_restore(were_on);
+    error = open_line(shared, line, listener->name);
+    if (error)
+        return error;
+    add(shared, listener);
+    error = route(shared);
+    if (error) {
+        listener->shared = NULL;
+        list_remove(&listener->link);
+        close_line(shared);
+    }
     return error;
 }
 
 void irq_line_detach(struct irq_listener *listener)
 {
     struct irq_shared_line *shared = listener->shared;
-    bool were_on;
 
-    if (!shared)
-        return;
-    were_on = irq_save();
-    listener->shared = NULL;
-    list_remove(&listener->link);
-    if (list_empty(&shared->listeners)) {
-        irq_unroute(shared->line.gsi);
-        irq_free(shared->vector);
-        shared->vector = 0;
-    } else {
-        switch_on(shared); /* it may have been the one that made it useless */
-    }
-    irq_restore(were_on);
+    if (shared && drop(shared, listener))
+        close_line(shared);
 }
 
 void irq_line_retry(struct irq_listener *listener)

@@ -334,6 +334,16 @@ unsigned smp_count(void)
     return load_acquire(&n_up) + 1;
 }
 
+unsigned smp_wanted(void)
+{
+    return MAX(cpu_wanted(), 1u);
+}
+
+unsigned smp_current(void)
+{
+    return cpu_current()->number;
+}
+
 void smp_stop_others(void)
 {
     struct cpu *self = cpu_current();

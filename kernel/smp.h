@@ -22,8 +22,12 @@ phys_addr_t smp_find_start_page(const struct boot_info *boot);
  */
 void smp_start(const uint32_t *apic_ids, unsigned n);
 
-/* How many are up, the first one included. */
+/* How many are up, the first one included; how many may be, known before devices are looked for. */
 unsigned smp_count(void);
+unsigned smp_wanted(void);
+
+/* The number of the calling one: 0 is the one that booted. */
+unsigned smp_current(void);
 
 /*
  * Has a function run on another CPU, which has no threads: it runs to its end, with

@@ -23,7 +23,7 @@
 #define TICK_NS            NSEC_PER_MSEC         /* while something moves; then doubled up to ... */
 #define TICK_MAX_NS        (8 * NSEC_PER_MSEC)   /* ... this */
 #define TICK_PATIENT_NS    (128 * NSEC_PER_MSEC) /* ... this for a patient driver */
-#define MAX_VECTORS        32
+#define MAX_VECTORS        257
 #define STORM_FROM         1024 /* interrupts unasked for; what is lent comes on top */
 #define CONFIG_SLOT        0    /* the configuration's vector comes first, the queues' after it */
 #define LEGACY_PAGE_SHIFT  12   /* a legacy device is told a queue's page, in 32 bits (§2.7.2) */
@@ -500,6 +500,18 @@ static bool is_storm(struct virtio_device *dev, uint32_t answered)
     return true;
 }
 
+static void signal_queues(struct virtio_device *dev)
+{
+    struct list *link;
+
+    LIST_FOR_EACH (link, &dev->queues) {
+        struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
+
+        if (queue->event)
+            event_signal(queue->event);
+    }
+}
+
 /* Interrupt context: marks, and nothing else. */
 static void mark_config(struct virtio_device *dev)
 {
@@ -507,6 +519,8 @@ static void mark_config(struct virtio_device *dev)
         return;
     dev->config_changed = true;
     event_signal(dev->config_event);
+    if (dev->config_to_queues)
+        signal_queues(dev);
 }
 
 static void interrupt(void *argument)
@@ -515,14 +529,13 @@ static void interrupt(void *argument)
     struct virtio_device *dev = vector->device;
     uint32_t answered = 0;
     struct list *link;
+    SPIN_SCOPE(&dev->lock);
 
     if (vector->index == dev->config_vector)
         mark_config(dev);
-    LIST_FOR_EACH (link, &dev->queues) {
-        struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
+    LIST_FOR_EACH (link, &vector->queues) {
+        struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, vector_link);
 
-        if (queue->vector != vector->index)
-            continue;
         event_signal(queue->event);
         answered += taken_back(queue);
     }
@@ -538,13 +551,9 @@ static uint32_t mark_queues(struct virtio_device *dev)
     uint32_t answered = 0;
     struct list *link;
 
-    LIST_FOR_EACH (link, &dev->queues) {
-        struct virtio_queue *queue = CONTAINER_OF(link, struct virtio_queue, link);
-
-        if (queue->event)
-            event_signal(queue->event);
-        answered += taken_back(queue);
-    }
+    signal_queues(dev);
+    LIST_FOR_EACH (link, &dev->queues)
+        answered += taken_back(CONTAINER_OF(link, struct virtio_queue, link));
     return answered;
 }
 
@@ -557,6 +566,7 @@ static bool line_interrupt(void *argument)
     struct virtio_device *dev = argument;
     uint32_t answered = 0;
     uint8_t cause;
+    SPIN_SCOPE(&dev->lock);
 
     if (dev->storming)
         return false;
@@ -640,7 +650,7 @@ static void start_interrupts(struct virtio_device *dev)
 }
 
 /* Makes a vector of the device reach the CPU. */
-static bool open_vector(struct virtio_device *dev, uint16_t index)
+static bool open_vector(struct virtio_device *dev, uint16_t index, unsigned cpu)
 {
     struct virtio_vector *vector = &dev->vectors[index];
     int cpu_vector;
@@ -651,10 +661,11 @@ static bool open_vector(struct virtio_device *dev, uint16_t index)
     }
     if (vector->cpu_vector)
         return true;
-    cpu_vector = irq_alloc(interrupt, vector, dev->driver->name);
+    cpu_vector = irq_alloc_on(cpu, interrupt, vector, dev->driver->name);
     if (cpu_vector < 0)
         return false;
     *vector = (struct virtio_vector){ .device = dev, .cpu_vector = cpu_vector, .index = index };
+    list_init(&vector->queues);
     dev->transport->vector_set(dev, index, irq_message(cpu_vector));
     return true;
 }
@@ -693,7 +704,7 @@ static void close_line(struct virtio_device *dev)
 /* The first one, or another that others use already; VIRTIO_NO_VECTOR: there is none. */
 static uint16_t any_vector(struct virtio_device *dev)
 {
-    if (open_vector(dev, 0))
+    if (open_vector(dev, 0, 0))
         return 0;
     for (uint16_t i = 1; i < dev->n_vectors; i++)
         if (dev->vectors[i].cpu_vector)
@@ -702,11 +713,11 @@ static uint16_t any_vector(struct virtio_device *dev)
 }
 
 /*
- * A vector that reaches the CPU, the slot's own or one that it shares;
+ * A vector that reaches a CPU, this one if it is the slot's own, or one that it shares;
  * VIRTIO_NO_VECTOR: there is none. The CPU's vectors may run out: where the device
  * gets none at all, its line may share one that others have.
  */
-static uint16_t choose_vector(struct virtio_device *dev, unsigned slot)
+static uint16_t choose_vector(struct virtio_device *dev, unsigned slot, unsigned cpu)
 {
     uint16_t index;
 
@@ -714,7 +725,7 @@ static uint16_t choose_vector(struct virtio_device *dev, unsigned slot)
     if (!dev->vectors)
         return VIRTIO_NO_VECTOR;
     index = vector_for_slot(dev, slot);
-    if (!open_vector(dev, index))
+    if (!open_vector(dev, index, cpu))
         index = any_vector(dev);
     if (index != VIRTIO_NO_VECTOR)
         return index;
@@ -728,7 +739,7 @@ static uint16_t choose_vector(struct virtio_device *dev, unsigned slot)
 
 static void connect_config(struct virtio_device *dev)
 {
-    uint16_t vector = choose_vector(dev, CONFIG_SLOT);
+    uint16_t vector = choose_vector(dev, CONFIG_SLOT, 0);
 
     if (!dev->legacy)
         dev->generation = dev->transport->config_generation(dev);
@@ -746,6 +757,12 @@ void virtio_config_watch(struct virtio_device *dev, struct event *event)
 {
     dev->config_event = event;
     connect_config(dev);
+}
+
+void virtio_config_watch_by_queues(struct virtio_device *dev)
+{
+    dev->config_to_queues = true;
+    virtio_config_watch(dev, CONTAINER_OF(dev->queues.next, struct virtio_queue, link)->event);
 }
 
 static bool shares_config_vector(const struct virtio_device *dev)
@@ -767,14 +784,14 @@ static bool legacy_has_changed(struct virtio_device *dev)
     uint8_t cause;
 
     if (dev->vectors || !dev->transport->line_take)
-        return true;      /* its driver has to look */
-    were_on = irq_save(); /* a handler takes it too */
+        return true; /* its driver has to look */
+    were_on = irq_lock(&dev->lock); /* a handler takes it too */
     cause = dev->transport->line_take(dev);
     if (cause & VIRTIO_LINE_QUEUE)
         mark_queues(dev);
     changed = cause & VIRTIO_LINE_CONFIG || dev->config_changed;
     dev->config_changed = false;
-    irq_restore(were_on);
+    irq_unlock(&dev->lock, were_on);
     return changed;
 }
 
@@ -907,6 +924,19 @@ static int make_ring(struct virtio_queue *queue, const struct virtq_doorbell *do
     return error;
 }
 
+/* From here on the vector's interrupts are for it, and no other's; VIRTIO_NO_VECTOR: no more. */
+static void join_vector(struct virtio_queue *queue, uint16_t vector)
+{
+    struct virtio_device *dev = queue->device;
+    bool were_on = irq_lock(&dev->lock);
+
+    queue->vector = vector;
+    list_remove(&queue->vector_link);
+    if (vector != VIRTIO_NO_VECTOR)
+        list_append(&dev->vectors[vector].queues, &queue->vector_link);
+    irq_unlock(&dev->lock, were_on);
+}
+
 static int offer_queue(struct virtio_queue *queue, uint16_t vector)
 {
     struct virtio_queue_setup setup = { .index = queue->index,
@@ -916,7 +946,7 @@ static int offer_queue(struct virtio_queue *queue, uint16_t vector)
                                         .driver_addr = queue->areas.driver_addr,
                                         .device_addr = queue->areas.device_addr };
 
-    queue->vector = vector;
+    join_vector(queue, vector);
     return queue->device->transport->queue_start(queue->device, &setup);
 }
 
@@ -933,10 +963,10 @@ static int connect_queue(struct virtio_queue *queue)
 {
     struct virtio_device *dev = queue->device;
     uint16_t vector =
-        queue->event ? choose_vector(dev, queue->index + 1u) : (uint16_t)VIRTIO_NO_VECTOR;
+        queue->event ? choose_vector(dev, queue->index + 1u, queue->cpu) : VIRTIO_NO_VECTOR;
     int error = offer_queue(queue, vector);
 
-    if (error == -EAGAIN && dev->vectors && vector != 0 && open_vector(dev, 0))
+    if (error == -EAGAIN && dev->vectors && vector != 0 && open_vector(dev, 0, 0))
         error = offer_queue(queue, 0);
     if (error == -EAGAIN)
         error = offer_queue(queue, VIRTIO_NO_VECTOR);
@@ -949,6 +979,13 @@ static int connect_queue(struct virtio_queue *queue)
 
 int virtio_queue_setup(struct virtio_device *dev, struct virtio_queue *queue, uint16_t index,
                        uint16_t size_max, uint16_t indirect_max, struct event *event)
+{
+    return virtio_queue_setup_for(dev, queue, index, size_max, indirect_max, event, 0);
+}
+
+int virtio_queue_setup_for(struct virtio_device *dev, struct virtio_queue *queue, uint16_t index,
+                           uint16_t size_max, uint16_t indirect_max, struct event *event,
+                           unsigned cpu)
 {
     struct virtq_doorbell doorbell;
     uint32_t theirs;
@@ -968,7 +1005,9 @@ int virtio_queue_setup(struct virtio_device *dev, struct virtio_queue *queue, ui
         .ring_size = dev->legacy ? legacy_ring_size(theirs) : 0,
         .indirect_max = virtio_has(dev, VIRTIO_F_INDIRECT_DESC) ? indirect_max : 0,
         .vector = VIRTIO_NO_VECTOR,
+        .cpu = cpu,
     };
+    list_init(&queue->vector_link);
     if (!queue->size || (dev->legacy && !queue->ring_size))
         return -EINVAL;
     error = allocate_queue(queue, format_of(dev));
@@ -977,13 +1016,14 @@ int virtio_queue_setup(struct virtio_device *dev, struct virtio_queue *queue, ui
     if (!error)
         error = connect_queue(queue);
     if (error) {
+        join_vector(queue, VIRTIO_NO_VECTOR);
         free_queue(queue);
         return error;
     }
-    were_on = irq_save(); /* the device's other interrupts walk this list */
+    were_on = irq_lock(&dev->lock); /* the device's other interrupts walk this list */
     list_append(&dev->queues, &queue->link);
     dev->storm_from += queue->size;
-    irq_restore(were_on);
+    irq_unlock(&dev->lock, were_on);
     return 0;
 }
 

@@ -42,6 +42,7 @@
 #include "kernel/driver.h"
 #include "kernel/event.h"
 #include "kernel/irq_line.h"
+#include "kernel/spinlock.h"
 #include "kernel/timer.h"
 #include "lib/base/list.h"
 #include "lib/base/types.h"
@@ -108,8 +109,10 @@ struct virtio_feature {
 struct virtio_queue {
     struct virtq ring;
     struct virtio_device *device;
-    struct list link; /* among the device's queues */
+    struct list link;        /* among the device's queues */
+    struct list vector_link; /* among those of its vector */
     struct event *event;
+    unsigned cpu; /* which its interrupt goes to, if it has one of its own */
     uint16_t index, size;
     uint16_t ring_size; /* as virtq_config */
     uint16_t indirect_max;
@@ -127,7 +130,8 @@ struct virtio_queue {
 /* One of the device's interrupts, and the CPU's vector behind it. */
 struct virtio_vector {
     struct virtio_device *device;
-    int cpu_vector; /* 0: not set up yet */
+    int cpu_vector;     /* 0: not set up yet */
+    struct list queues; /* that it is for */
     uint16_t index;
     bool silenced; /* it took part in a storm */
 };
@@ -155,6 +159,7 @@ struct virtio_device {
     struct virtio_features offered, accepted;
     struct list queues;
     struct event *config_event; /* NULL: the driver does not care */
+    bool config_to_queues;      /* not to the event alone, but to those of all queues */
     bool config_polled;
     bool config_changed; /* set by the interrupt handler, cleared by virtio_config_changed() */
     uint8_t status;      /* as last written by us */
@@ -172,6 +177,7 @@ struct virtio_device {
     struct irq_listener listener;  /* to the device's line */
     bool line_heard; /* it was the device's, so that it works; until then a timer looks too. Set and
                         cleared by the handler */
+    struct spinlock lock; /* of what interrupt handlers reach, with interrupts off */
     uint32_t unanswered; /* interrupts less what was taken back, since the configuration was last
                             looked at; counted by the handler */
     uint32_t storm_from; /* so many of them are a storm */
@@ -225,6 +231,9 @@ int virtio_config_write(struct virtio_device *dev, uint32_t offset, uint32_t val
  */
 void virtio_config_watch(struct virtio_device *dev, struct event *event);
 
+/* The same with the events of all queues that there are: whoever waits for any of them looks. */
+void virtio_config_watch_by_queues(struct virtio_device *dev);
+
 /*
  * Whether the configuration may have changed since the last call. Cheap; when
  * polling it looks at the device at most 200 times a second. Also notices
@@ -252,6 +261,11 @@ const char *virtio_needs_reset(struct virtio_device *dev);
  */
 int virtio_queue_setup(struct virtio_device *dev, struct virtio_queue *queue, uint16_t index,
                        uint16_t size_max, uint16_t indirect_max, struct event *event);
+
+/* The same, and its interrupt goes to that CPU where the queue gets one of its own. */
+int virtio_queue_setup_for(struct virtio_device *dev, struct virtio_queue *queue, uint16_t index,
+                           uint16_t size_max, uint16_t indirect_max, struct event *event,
+                           unsigned cpu);
 
 /*
  * After it: for a queue where the standard asks not to look at what a legacy

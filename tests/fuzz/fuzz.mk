@@ -6,18 +6,18 @@ FUZZ_TARGETS += virtq
 virtq_FUZZ_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
 
 FUZZ_TARGETS += pci
-pci_FUZZ_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c drivers/virtio/device.c kernel/irq_line.c \
-                 drivers/virtio/pci.c drivers/virtio/pci_legacy.c drivers/virtio/virtq.c lib/base/format.c tests/fuzz/memory.c \
+pci_FUZZ_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c $(VIRTIO_CORE) \
+                 drivers/virtio/pci.c drivers/virtio/pci_legacy.c lib/base/format.c tests/fuzz/memory.c \
                  $(addprefix tests/host/,clock.c cmdline.c event.c fake_pci.c irq.c log.c panic.c ports.c registers.c)
 
 FUZZ_TARGETS += config
-config_FUZZ_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/net.c \
-                    drivers/virtio/virtq.c kernel/blkdev.c lib/base/format.c tests/fuzz/disks.c tests/fuzz/memory.c \
+config_FUZZ_SRCS := drivers/virtio/balloon.c $(VIRTIO_CORE) drivers/virtio/net.c \
+                    kernel/blkdev.c tests/host/smp.c lib/base/format.c tests/fuzz/disks.c tests/fuzz/memory.c \
                     $(addprefix tests/host/,clock.c cmdline.c event.c fake_device.c fake_transport.c irq.c log.c \
                     panic.c random.c)
 
 FUZZ_TARGETS += net_rx
-net_rx_FUZZ_SRCS := drivers/virtio/device.c kernel/irq_line.c drivers/virtio/net.c drivers/virtio/virtq.c \
+net_rx_FUZZ_SRCS := $(VIRTIO_CORE) drivers/virtio/net.c \
                     lib/base/format.c tests/fuzz/memory.c $(addprefix tests/host/,clock.c cmdline.c event.c \
                     fake_device.c fake_transport.c irq.c log.c panic.c random.c)
 

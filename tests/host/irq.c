@@ -91,6 +91,11 @@ bool host_irq_send(struct irq_message message)
     return true;
 }
 
+unsigned host_irq_cpu(struct irq_message message)
+{
+    return (unsigned)(message.address - MESSAGE_ADDRESS) >> CPU_SHIFT;
+}
+
 bool irq_save(void)
 {
     return true;

@@ -13,6 +13,9 @@
 /* Runs the handler that the message reaches; false: it reaches none. */
 bool host_irq_send(struct irq_message message);
 
+/* Which CPU it goes to. */
+unsigned host_irq_cpu(struct irq_message message);
+
 /* Lines, as the I/O APIC's pins are routed. */
 #define HOST_LINES 64
 

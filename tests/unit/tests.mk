@@ -54,7 +54,7 @@ UNIT_TESTS += dmar
 dmar_SRCS := kernel/report.c lib/base/format.c $(addprefix tests/host/,alloc.c dma.c log.c mmio.c panic.c registers.c)
 
 UNIT_TESTS += partition
-partition_SRCS := lib/fs/partition.c lib/fs/partition_text.c kernel/blkdev.c lib/base/format.c tests/host/ramdisk.c \
+partition_SRCS := lib/fs/partition.c lib/fs/partition_text.c kernel/blkdev.c tests/host/smp.c lib/base/format.c tests/host/ramdisk.c \
                   tests/host/alloc.c tests/host/clock.c tests/host/event.c
 
 # mallocng under other names; what its authors write without a thought, our warnings need not name.
@@ -71,8 +71,10 @@ clock_SRCS := drivers/clock/rtc.c tests/host/irq.c tests/host/log.c
 UNIT_TESTS += random
 random_SRCS := lib/base/blake2s.c lib/base/chacha20.c tests/host/log.c
 
+VIRTIO_CORE := drivers/virtio/device.c drivers/virtio/virtq.c kernel/irq_line.c kernel/spinlock.c tests/host/spinlock.c
+
 UNIT_TESTS += virtio_blk
-virtio_blk_SRCS := drivers/virtio/blk.c kernel/blkdev.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
+virtio_blk_SRCS := drivers/virtio/blk.c kernel/blkdev.c tests/host/smp.c $(VIRTIO_CORE) \
                    lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c \
                    alloc.c clock.c cmdline.c log.c panic.c)
 
@@ -85,7 +87,7 @@ UNIT_TESTS += hotplug
 hotplug_SRCS := drivers/pci/hotplug.c lib/base/format.c tests/host/alloc.c tests/host/log.c tests/host/panic.c
 
 UNIT_TESTS += virtio_device
-virtio_device_SRCS := drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c lib/base/format.c \
+virtio_device_SRCS := $(VIRTIO_CORE) lib/base/format.c \
                       tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c tests/host/dma.c tests/host/event.c \
                       tests/host/fake_device.c tests/host/fake_transport.c tests/host/irq.c tests/host/log.c \
                       tests/host/panic.c
@@ -104,8 +106,8 @@ virtio_report_SRCS := drivers/virtio/report.c drivers/virtio/names.c kernel/repo
                       $(filter-out drivers/virtio/blk.c kernel/blkdev.c,$(virtio_blk_SRCS))
 
 UNIT_TESTS += virtio_pci
-virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/pci.c \
-                   drivers/virtio/pci_legacy.c drivers/virtio/virtq.c lib/base/format.c tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c \
+virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c $(VIRTIO_CORE) drivers/virtio/pci.c \
+                   drivers/virtio/pci_legacy.c lib/base/format.c tests/host/alloc.c tests/host/clock.c tests/host/cmdline.c \
                    tests/host/dma.c tests/host/event.c tests/host/fake_pci.c tests/host/irq.c tests/host/log.c \
                    tests/host/mmio.c tests/host/panic.c tests/host/registers.c
 
@@ -121,14 +123,14 @@ UNIT_TESTS += kvm_pv
 kvm_pv_SRCS := tests/host/log.c
 
 UNIT_TESTS += virtio_net
-virtio_net_SRCS := drivers/virtio/net.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
+virtio_net_SRCS := drivers/virtio/net.c $(VIRTIO_CORE) \
                    kernel/netdev.c lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c \
                    event.c irq.c dma.c alloc.c clock.c cmdline.c log.c panic.c random.c)
 
 # The real drivers of disks and networks.
 UNIT_TESTS += virtio_rules
-virtio_rules_SRCS := drivers/virtio/blk.c drivers/virtio/net.c kernel/blkdev.c kernel/netdev.c \
-                     drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c lib/base/format.c $(addprefix \
+virtio_rules_SRCS := drivers/virtio/blk.c drivers/virtio/net.c kernel/blkdev.c tests/host/smp.c kernel/netdev.c \
+                     $(VIRTIO_CORE) lib/base/format.c $(addprefix \
                      tests/host/,fake_transport.c fake_device.c event.c irq.c dma.c alloc.c clock.c cmdline.c log.c \
                      panic.c random.c)
 
@@ -190,7 +192,7 @@ UNIT_TESTS += log
 log_SRCS := kernel/spinlock.c lib/base/format.c $(addprefix tests/host/,clock.c event.c irq.c panic.c spinlock.c)
 
 UNIT_TESTS += virtio_rng
-virtio_rng_SRCS := drivers/virtio/rng.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c lib/base/format.c \
+virtio_rng_SRCS := drivers/virtio/rng.c $(VIRTIO_CORE) lib/base/format.c \
                    $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c \
                    log.c panic.c)
 
@@ -204,12 +206,12 @@ virtio_console_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c ke
                        alloc.c clock.c cmdline.c page.c panic.c spinlock.c)
 
 UNIT_TESTS += virtio_mmio
-virtio_mmio_SRCS := drivers/virtio/mmio.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
+virtio_mmio_SRCS := drivers/virtio/mmio.c $(VIRTIO_CORE) \
                     lib/base/format.c $(addprefix tests/host/,alloc.c clock.c cmdline.c dma.c event.c irq.c log.c mmio.c \
                     panic.c registers.c)
 
 UNIT_TESTS += irq_line
-irq_line_SRCS := kernel/irq_line.c tests/host/irq.c tests/host/log.c
+irq_line_SRCS := kernel/irq_line.c kernel/spinlock.c $(addprefix tests/host/,irq.c log.c panic.c spinlock.c)
 
 # Includes arch/x86_64/cpus.c and kernel/smp.c, and has low memory where CPUs start.
 UNIT_TESTS += smp

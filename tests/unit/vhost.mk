@@ -11,7 +11,7 @@ FOREIGN_SRCS := $(VHOST_SRCS) drivers/virtio/device.c kernel/irq_line.c lib/base
                 $(addprefix tests/host/,spinlock.c vhost_transport.c shared_dma.c live_event.c program.c irq.c cmdline.c log.c panic.c)
 
 UNIT_TESTS += vhost_blk
-vhost_blk_SRCS := $(FOREIGN_SRCS) drivers/virtio/blk.c kernel/blkdev.c
+vhost_blk_SRCS := $(FOREIGN_SRCS) drivers/virtio/blk.c kernel/blkdev.c tests/host/smp.c
 
 UNIT_TESTS += vhost_net
 vhost_net_SRCS := $(FOREIGN_SRCS) drivers/virtio/net.c kernel/netdev.c tests/host/random.c
