@@ -3,6 +3,7 @@
 #include "kernel/blkdev.h"
 
 #include "kernel/clock.h"
+#include "kernel/smp.h"
 #include "lib/base/errno.h"
 #include "lib/base/format.h"
 #include "lib/base/string.h"
@@ -48,9 +49,15 @@ struct blkdev *blkdev_next(const struct blkdev *dev)
     return link->next == &devices ? NULL : CONTAINER_OF(link->next, struct blkdev, link);
 }
 
+struct blk_queue *blkdev_queue(struct blkdev *dev)
+{
+    return &dev->queues[smp_current() % dev->n_queues];
+}
+
 void blk_client_init(struct blk_client *client, struct blkdev *dev)
 {
     client->dev = dev;
+    client->queue = blkdev_queue(dev);
     client->in_flight = 0;
     list_init(&client->done);
 }
@@ -129,27 +136,34 @@ static void prepare(struct blk_client *client, struct blk_request *request)
 }
 
 /* What we have taken off the device may be another's, and it may have been us whom it woke. */
-static void wake_next(struct blkdev *dev)
+static void wake_next(struct blk_queue *queue)
 {
-    if (dev->waiting)
-        event_signal(&dev->event);
+    if (queue->waiting)
+        event_signal(&queue->event);
+}
+
+void blkdev_wake_all(struct blkdev *dev)
+{
+    for (unsigned i = 0; i < dev->n_queues; i++)
+        wake_next(&dev->queues[i]);
 }
 
 /* To the driver, in runs between the flushes that have to fail. */
-static void hand_on(struct blkdev *dev, struct blk_request *const *requests, unsigned n)
+static void hand_on(struct blk_client *client, struct blk_request *const *requests, unsigned n)
 {
+    struct blkdev *dev = client->dev;
     unsigned first = 0;
 
     for (unsigned i = 0; i < n; i++) {
         if (!blk_tells_of_loss(requests[i]))
             continue;
         if (i > first)
-            dev->ops->submit(dev, requests + first, i - first);
+            dev->ops->submit(dev, client->queue, requests + first, i - first);
         blk_complete(requests[i], -EIO);
         first = i + 1;
     }
     if (n > first)
-        dev->ops->submit(dev, requests + first, n - first);
+        dev->ops->submit(dev, client->queue, requests + first, n - first);
 }
 
 int blk_submit(struct blk_client *client, struct blk_request *const *requests, unsigned n)
@@ -158,8 +172,9 @@ int blk_submit(struct blk_client *client, struct blk_request *const *requests, u
     int error = 0;
     unsigned sound;
 
-    dev->ops->poll(dev); /* what it has to tell, such as a new capacity, counts from here on */
-    wake_next(dev);
+    /* What it has to tell, such as a new capacity, counts from here on. */
+    dev->ops->poll(dev, client->queue);
+    wake_next(client->queue);
     for (sound = 0; sound < n; sound++) {
         error = check(dev, requests[sound]);
         if (error)
@@ -169,7 +184,7 @@ int blk_submit(struct blk_client *client, struct blk_request *const *requests, u
     if (!sound)
         return error;
     client->in_flight += sound;
-    hand_on(dev, requests, sound);
+    hand_on(client, requests, sound);
     return (int)sound;
 }
 
@@ -193,7 +208,7 @@ void blk_complete(struct blk_request *request, int status)
     struct blkdev *dev = request->client->dev;
 
     request->status = status;
-    dev->completions++;
+    request->client->queue->completions++;
     if (status)
         dev->counters.errors++;
     note_durability(dev, request, status);
@@ -230,8 +245,8 @@ int blk_reap(struct blk_client *client, struct blk_request **done, unsigned max)
     struct blkdev *dev = client->dev;
 
     if (list_empty(&client->done))
-        dev->ops->poll(dev);
-    wake_next(dev);
+        dev->ops->poll(dev, client->queue);
+    wake_next(client->queue);
     return collect(client, done, max);
 }
 
@@ -242,28 +257,31 @@ int blk_reap(struct blk_client *client, struct blk_request **done, unsigned max)
 int blk_wait(struct blk_client *client, struct blk_request **done, unsigned max)
 {
     struct blkdev *dev = client->dev;
-    uint64_t passed_on = dev->completions;
+    struct blk_queue *queue = client->queue;
+    uint64_t passed_on = queue->completions;
 
     while (list_empty(&client->done) && client->in_flight) {
-        dev->ops->poll(dev);
-        if (!list_empty(&client->done) || dev->ops->arm(dev))
+        dev->ops->poll(dev, queue);
+        if (!list_empty(&client->done) || dev->ops->arm(dev, queue))
             continue;
-        if (passed_on != dev->completions)
-            wake_next(dev);
-        passed_on = dev->completions;
-        dev->waiting++;
-        event_wait(&dev->event, CLOCK_NEVER);
-        dev->waiting--;
-        dev->ops->disarm(dev);
+        if (passed_on != queue->completions)
+            wake_next(queue);
+        passed_on = queue->completions;
+        queue->waiting++;
+        event_wait(&queue->event, CLOCK_NEVER);
+        queue->waiting--;
+        dev->ops->disarm(dev, queue);
     }
-    wake_next(dev);
+    wake_next(queue);
     return collect(client, done, max);
 }
 
 void blkdev_update(struct blkdev *dev)
 {
-    dev->ops->poll(dev);
-    wake_next(dev);
+    struct blk_queue *queue = blkdev_queue(dev);
+
+    dev->ops->poll(dev, queue);
+    wake_next(queue);
 }
 
 static int run(struct blkdev *dev, struct blk_request *request)

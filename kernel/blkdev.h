@@ -14,7 +14,8 @@
  *     while ((n = blk_wait(&client, done, 32)) > 0)      whatever has finished, 0: nothing left
  *         ...                                            done[i]->status, done[i]->cookie
  *
- * Who waits also works for the others: completions of the whole device are
+ * A device has one queue or more; a client uses the one of the CPU that it was made on, and
+ * is woken there. Who waits also works for the others: completions of a whole queue are
  * sorted to their clients by whichever thread looks, so a device needs no thread.
  *
  * A device that has to be reset may forget what it had: its driver repeats reads
@@ -26,7 +27,7 @@
  * repeated.
  *
  * Concurrency: kernel thread context; one thread for each client. Interrupt
- * handlers only signal blkdev.event.
+ * handlers only signal the queues' events.
  */
 #ifndef KERNEL_BLKDEV_H
 #define KERNEL_BLKDEV_H
@@ -47,6 +48,7 @@ enum blk_operation {
 
 struct blkdev;
 struct blk_client;
+struct blk_queue;
 
 /* One contiguous piece of kernel or application memory, never empty. */
 struct blk_elem {
@@ -83,20 +85,31 @@ struct blk_request {
 /* One user's requests on one device. */
 struct blk_client {
     struct blkdev *dev;
+    struct blk_queue *queue;
     struct list done;   /* requests that have come back and were not collected */
     unsigned in_flight; /* submitted and not collected */
 };
 
 struct blkdev_ops {
     /* Takes n checked requests; what the device has no room for waits in the driver. */
-    void (*submit)(struct blkdev *dev, struct blk_request *const *requests, unsigned n);
+    void (*submit)(struct blkdev *dev, struct blk_queue *queue, struct blk_request *const *requests,
+                   unsigned n);
 
     /* Looks what has finished and calls blk_complete() for it; goes on with what waits. */
-    void (*poll)(struct blkdev *dev);
+    void (*poll)(struct blkdev *dev, struct blk_queue *queue);
 
-    /* Asks for dev->event at the next completion. true: one is here already. disarm: a hint. */
-    bool (*arm)(struct blkdev *dev);
-    void (*disarm)(struct blkdev *dev);
+    /* Asks for queue->event at the next completion. true: one is here already. disarm: a hint. */
+    bool (*arm)(struct blkdev *dev, struct blk_queue *queue);
+    void (*disarm)(struct blkdev *dev, struct blk_queue *queue);
+};
+
+/* What a device has for each CPU, or for several where it has fewer. Zeroed by the driver. */
+struct blk_queue {
+    struct event event; /* the driver's: it has something to tell */
+
+    /* The class's own. */
+    unsigned waiting;     /* threads inside blk_wait() */
+    uint64_t completions; /* requests that came back, so far */
 };
 
 struct blkdev_counters {
@@ -115,15 +128,14 @@ struct blkdev {
     uint32_t block_bytes; /* the logical block: a power of two, at least a sector */
     bool read_only;
     bool write_back; /* written blocks are durable only after BLK_FLUSH */
-    struct event event;
+    unsigned n_queues;        /* at least 1 */
+    struct blk_queue *queues; /* the driver's; they stay as the struct blkdev does */
 
     uint64_t sectors; /* the capacity; the driver's, may change at any time */
 
     /* The class's own. */
-    unsigned waiting;     /* threads inside blk_wait() */
-    uint64_t completions; /* requests that came back, so far */
-    uint64_t written;     /* writes that came back well, so far ... */
-    uint64_t flushed;     /* ... of which the first so many are durable, or told to be lost */
+    uint64_t written; /* writes that came back well, so far ... */
+    uint64_t flushed; /* ... of which the first so many are durable, or told to be lost */
     uint64_t lost; /* those from there to here may be lost, what a flush has to tell; 0: none */
     bool identity_known;
     char identity[BLK_IDENTITY_BYTES + 1];
@@ -140,6 +152,9 @@ struct blkdev *blkdev_next(const struct blkdev *dev);
 
 /* How many there have ever been: the number of the next one. */
 unsigned blkdev_numbers(void);
+
+/* Of the queues, the one that the calling CPU uses. */
+struct blk_queue *blkdev_queue(struct blkdev *dev);
 
 /* Takes in what the device has to tell, such as a new capacity; who does not submit asks for it. */
 void blkdev_update(struct blkdev *dev);
@@ -171,6 +186,9 @@ int blkdev_flush(struct blkdev *dev);
 
 /* Names the device and puts it behind the others. */
 void blkdev_register(struct blkdev *dev);
+
+/* Whoever waits looks again: requests of all queues may have come back. */
+void blkdev_wake_all(struct blkdev *dev);
 
 /* The device is gone: it is no longer listed; its ops must fail what still comes. */
 void blkdev_unregister(struct blkdev *dev);

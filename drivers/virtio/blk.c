@@ -3,11 +3,13 @@
  * The block device, §5.2. See blk.h for what it is shaped for, kernel/blkdev.h
  * for the contracts.
  *
- * A request passes through: the waiting list, from where it is handed to the
- * device in parts, each in a slot; it goes back to its client with the last of
+ * A request passes through: the waiting list of its queue, from where it is handed to
+ * the device in parts, each in a slot; it goes back to its client with the last of
  * them. The first part that fails stops the rest. A device that lies or asks
  * for it is reset, and gets what it had once more: whole requests, because it
  * may have forgotten what was done of them. See kernel/blkdev.h for flushes.
+ * Each CPU has a queue of its own where the device has enough of them (MQ), and
+ * its interrupt; they are independent but for the resets.
  *
  * Concurrency: kernel thread context; nothing here waits but a reset, during
  * which other threads submit to, and take from, a device that stands still.
@@ -21,11 +23,12 @@
 #include "kernel/dma.h"
 #include "kernel/log.h"
 #include "kernel/patience.h"
+#include "kernel/smp.h"
 #include "lib/base/barrier.h"
 #include "lib/base/errno.h"
 #include "lib/base/string.h"
 
-#define QUEUE          0 /* §5.2.2; one is enough for one CPU */
+#define QUEUES_MAX     256
 #define QUEUE_SIZE_MAX 128
 #define REAP_BATCH     32
 #define REPEATS_MAX    1 /* of one request: it may be what brings the device down */
@@ -63,26 +66,31 @@ struct limits {
     uint32_t block_bytes;
 };
 
-struct virtio_blk {
-    struct blkdev blkdev;
-    struct virtio_device *device;
-    struct virtio_queue queue;
+/* Beside the class's queue of the same index. */
+struct disk_queue {
+    struct virtio_queue virtio;
     struct list waiting; /* requests with parts that the device does not have, oldest first */
-    struct blk_request *repeated; /* goes alone, nothing else is handed over; NULL: there is none */
-    struct limits limits;         /* for a part */
-    bool dead;                    /* every request fails */
-    bool recovering;              /* a reset may sleep: hands off the queue */
-    struct patience patience;     /* with resets */
-
     unsigned n_slots;
     struct slot *slots, *free;
     struct slot_memory *memory; /* n_slots of them, same index */
 };
 
+struct virtio_blk {
+    struct blkdev blkdev;
+    struct virtio_device *device;
+    struct blk_request *repeated; /* goes alone, nothing else is handed over; NULL: there is none */
+    bool others_may_go;           /* those that waited for its end, on all queues */
+    struct limits limits;         /* for a part */
+    bool dead;                    /* every request fails */
+    bool recovering;              /* a reset may sleep: hands off the queue */
+    struct patience patience;     /* with resets */
+    struct disk_queue queues[];   /* blkdev.n_queues of them; behind them as many of the class's */
+};
+
 static const struct virtio_feature features[] = {
     VIRTIO_FEATURE(VIRTIO_BLK_F_SIZE_MAX), VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX),
     VIRTIO_FEATURE(VIRTIO_BLK_F_RO),       VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE),
-    VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH),
+    VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH),    VIRTIO_FEATURE(VIRTIO_BLK_F_MQ),
 };
 
 /* Devices that went or failed; see retire(). */
@@ -93,9 +101,14 @@ static struct virtio_blk *blk_of(struct blkdev *blkdev)
     return CONTAINER_OF(blkdev, struct virtio_blk, blkdev);
 }
 
-static struct slot_memory *memory_of(const struct virtio_blk *blk, const struct slot *slot)
+static struct disk_queue *queue_of(struct blkdev *blkdev, const struct blk_queue *queue)
 {
-    return &blk->memory[slot - blk->slots];
+    return &blk_of(blkdev)->queues[queue - blkdev->queues];
+}
+
+static struct slot_memory *memory_of(const struct disk_queue *queue, const struct slot *slot)
+{
+    return &queue->memory[slot - queue->slots];
 }
 
 static bool is_transfer(const struct blk_request *request)
@@ -110,8 +123,10 @@ static void finish_if_idle(struct virtio_blk *blk, struct blk_request *request)
 {
     if (request->parts || !list_empty(&request->link))
         return;
-    if (request == blk->repeated)
+    if (request == blk->repeated) {
         blk->repeated = NULL;
+        blk->others_may_go = true;
+    }
     blk_complete(request, request->status);
 }
 
@@ -123,18 +138,19 @@ static void fail(struct blk_request *request, int error)
     list_remove(&request->link);
 }
 
-static void free_slot(struct virtio_blk *blk, struct slot *slot)
+static void free_slot(struct disk_queue *queue, struct slot *slot)
 {
     slot->request = NULL;
-    slot->next_free = blk->free;
-    blk->free = slot;
+    slot->next_free = queue->free;
+    queue->free = slot;
 }
 
-static void end_part(struct virtio_blk *blk, struct slot *slot, int status)
+static void end_part(struct virtio_blk *blk, struct disk_queue *queue, struct slot *slot,
+                     int status)
 {
     struct blk_request *request = slot->request;
 
-    free_slot(blk, slot);
+    free_slot(queue, slot);
     request->parts--;
     if (status)
         fail(request, status);
@@ -145,9 +161,10 @@ static void end_part(struct virtio_blk *blk, struct slot *slot, int status)
  * What the device says of a part. Success counts only if it wrote as much as
  * was asked: else a reader would take for the disk's bytes what lay in memory.
  */
-static int judge(const struct virtio_blk *blk, const struct slot *slot, uint32_t written_bytes)
+static int judge(const struct virtio_blk *blk, const struct disk_queue *queue,
+                 const struct slot *slot, uint32_t written_bytes)
 {
-    uint8_t status = load_once(&memory_of(blk, slot)->status);
+    uint8_t status = load_once(&memory_of(queue, slot)->status);
 
     if (status == VIRTIO_BLK_S_UNSUPP)
         return -EOPNOTSUPP;
@@ -255,11 +272,11 @@ static bool is_on_disk(const struct virtio_blk *blk, const struct blk_request *r
 }
 
 /* Lends the next part. 1: done; 0: the ring has no room now; else why the request cannot go on. */
-static int hand_over(struct virtio_blk *blk, struct blk_request *request)
+static int hand_over(struct virtio_blk *blk, struct disk_queue *queue, struct blk_request *request)
 {
     struct virtq_elem elem[SEGMENTS_MAX + FRAME_ELEMS];
-    struct slot *slot = blk->free;
-    struct slot_memory *memory = memory_of(blk, slot);
+    struct slot *slot = queue->free;
+    struct slot_memory *memory = memory_of(queue, slot);
     bool to_device = request->operation == BLK_WRITE;
     uint32_t bytes;
     int n = next_pieces(blk, request, elem + 1, &bytes), added;
@@ -278,13 +295,13 @@ static int hand_over(struct virtio_blk *blk, struct blk_request *request)
         .n_writable = (uint16_t)(1 + (to_device ? 0 : n)),
         .cookie = slot,
     };
-    added = virtq_add(&blk->queue.ring, &buffer, 1);
+    added = virtq_add(&queue->virtio.ring, &buffer, 1);
     if (added != 1)
         return added == -EMSGSIZE ? -EINVAL : 0; /* of a broken ring poll() hears by itself */
 
     slot->answer_bytes = (uint32_t)sizeof(memory->status) + (to_device ? 0 : bytes);
     slot->request = request;
-    blk->free = slot->next_free;
+    queue->free = slot->next_free;
     request->parts++;
     advance(request, bytes);
     return 1;
@@ -304,11 +321,11 @@ static bool has_its_turn(struct virtio_blk *blk, struct blk_request *request)
 }
 
 /* Hands over what waits, as far as there is room, and tells the device once. */
-static void feed(struct virtio_blk *blk)
+static void feed(struct virtio_blk *blk, struct disk_queue *queue)
 {
-    while (blk->free && !list_empty(&blk->waiting)) {
-        struct blk_request *request = CONTAINER_OF(blk->waiting.next, struct blk_request, link);
-        int handed = has_its_turn(blk, request) ? hand_over(blk, request) : 0;
+    while (queue->free && !list_empty(&queue->waiting)) {
+        struct blk_request *request = CONTAINER_OF(queue->waiting.next, struct blk_request, link);
+        int handed = has_its_turn(blk, request) ? hand_over(blk, queue, request) : 0;
 
         if (handed == 0)
             break;
@@ -319,8 +336,20 @@ static void feed(struct virtio_blk *blk)
             list_remove(&request->link);
         }
     }
-    if (virtq_publish(&blk->queue.ring))
-        virtq_notify(&blk->queue.ring);
+    if (virtq_publish(&queue->virtio.ring))
+        virtq_notify(&queue->virtio.ring);
+}
+
+/* The same; and for all queues, after what kept them all. */
+static void go_on(struct virtio_blk *blk, struct disk_queue *queue)
+{
+    feed(blk, queue);
+    while (blk->others_may_go) {
+        blk->others_may_go = false;
+        for (unsigned i = 0; i < blk->blkdev.n_queues; i++)
+            feed(blk, &blk->queues[i]);
+        blkdev_wake_all(&blk->blkdev); /* what failed on the way may be anybody's */
+    }
 }
 
 /* ---- its configuration */
@@ -369,13 +398,22 @@ static int check_limits(const struct limits *limits)
     return 0;
 }
 
+static uint32_t smallest_ring(const struct virtio_blk *blk)
+{
+    uint32_t size = UINT32_MAX;
+
+    for (unsigned i = 0; i < blk->blkdev.n_queues; i++)
+        size = MIN(size, (uint32_t)blk->queues[i].virtio.ring.size);
+    return size;
+}
+
 /*
  * Without SEG_MAX a device is asked for a single segment: some can do no more.
- * The queue is set up. -EINVAL: nonsense.
+ * The queues are set up. -EINVAL: nonsense.
  */
 static int read_limits(struct virtio_blk *blk, struct limits *limits)
 {
-    uint32_t ring_holds = blk->queue.ring.size - (uint32_t)FRAME_ELEMS;
+    uint32_t ring_holds = smallest_ring(blk) - (uint32_t)FRAME_ELEMS;
     uint32_t segments =
         read_limit(blk, VIRTIO_BLK_F_SEG_MAX, offsetof(struct virtio_blk_config, seg_max), 1);
     uint32_t segment_bytes =
@@ -393,20 +431,27 @@ static int read_limits(struct virtio_blk *blk, struct limits *limits)
 
 /* ---- a device that lost its way */
 
-static void fail_everything(struct virtio_blk *blk)
+static void fail_queue(struct virtio_blk *blk, struct disk_queue *queue)
 {
     struct list *link;
 
-    while ((link = list_pop(&blk->waiting))) {
+    while ((link = list_pop(&queue->waiting))) {
         struct blk_request *request = CONTAINER_OF(link, struct blk_request, link);
 
         fail(request, -EIO);
         finish_if_idle(blk, request);
     }
-    for (unsigned i = 0; i < blk->n_slots; i++) {
-        if (blk->slots[i].request)
-            end_part(blk, &blk->slots[i], -EIO);
+    for (unsigned i = 0; i < queue->n_slots; i++) {
+        if (queue->slots[i].request)
+            end_part(blk, queue, &queue->slots[i], -EIO);
     }
+}
+
+static void fail_everything(struct virtio_blk *blk)
+{
+    for (unsigned i = 0; i < blk->blkdev.n_queues; i++)
+        fail_queue(blk, &blk->queues[i]);
+    blkdev_wake_all(&blk->blkdev);
 }
 
 static void give_up(struct virtio_blk *blk, const char *why)
@@ -418,14 +463,14 @@ static void give_up(struct virtio_blk *blk, const char *why)
 }
 
 /* What was under way, at its beginning again, and in front of what only waits. */
-static void take_parts_back(struct virtio_blk *blk, struct list *under_way)
+static void take_parts_back(struct disk_queue *queue, struct list *under_way)
 {
-    for (unsigned i = 0; i < blk->n_slots; i++) {
-        struct blk_request *request = blk->slots[i].request;
+    for (unsigned i = 0; i < queue->n_slots; i++) {
+        struct blk_request *request = queue->slots[i].request;
 
         if (!request)
             continue;
-        free_slot(blk, &blk->slots[i]);
+        free_slot(queue, &queue->slots[i]);
         if (!request->parts) /* seen by another part */
             continue;
         list_remove(&request->link); /* it waits with its rest */
@@ -445,17 +490,14 @@ static int fate_of(const struct blk_request *request)
     return request->operation == BLK_FLUSH && request->repeats ? -EIO : 0;
 }
 
-/* After a reset: repeats what changes nothing by being repeated, fails the rest. */
-static void requeue(struct virtio_blk *blk)
+/* Repeats what changes nothing by being repeated, fails the rest. */
+static void requeue(struct disk_queue *queue)
 {
     struct list all = LIST_INIT(all), *link;
 
-    blk->repeated = NULL;
-    take_parts_back(blk, &all);
-    while ((link = list_pop(&blk->waiting)))
+    take_parts_back(queue, &all);
+    while ((link = list_pop(&queue->waiting)))
         list_append(&all, link);
-    if (blkdev_lose_cache(&blk->blkdev))
-        log_error("%s: writes that were not flushed may be lost", blk->blkdev.name);
     while ((link = list_pop(&all))) {
         struct blk_request *request = CONTAINER_OF(link, struct blk_request, link);
         int error = fate_of(request);
@@ -463,8 +505,18 @@ static void requeue(struct virtio_blk *blk)
         if (error)
             blk_complete(request, error);
         else
-            list_append(&blk->waiting, link);
+            list_append(&queue->waiting, link);
     }
+}
+
+static void requeue_all(struct virtio_blk *blk)
+{
+    blk->repeated = NULL;
+    blk->others_may_go = true;
+    if (blkdev_lose_cache(&blk->blkdev))
+        log_error("%s: writes that were not flushed may be lost", blk->blkdev.name);
+    for (unsigned i = 0; i < blk->blkdev.n_queues; i++)
+        requeue(&blk->queues[i]);
 }
 
 /* The device as it is after a reset: with other blocks it is not the one that we knew. */
@@ -489,8 +541,9 @@ static void drain(struct virtio_blk *blk)
 {
     void *cookies[REAP_BATCH];
 
-    while (virtq_drain(&blk->queue.ring, cookies, REAP_BATCH) > 0)
-        ; /* the slots know as well */
+    for (unsigned i = 0; i < blk->blkdev.n_queues; i++)
+        while (virtq_drain(&blk->queues[i].virtio.ring, cookies, REAP_BATCH) > 0)
+            ; /* the slots know as well */
 }
 
 /*
@@ -518,7 +571,7 @@ static void recover(struct virtio_blk *blk, const char *why)
         give_up(blk, "the device did not come back after a reset");
     } else {
         log_info("%s: reset and started again", blk->blkdev.name);
-        requeue(blk);
+        requeue_all(blk);
     }
 }
 
@@ -543,29 +596,39 @@ static bool is_usable(const struct virtio_blk *blk)
     return !blk->dead && !blk->recovering;
 }
 
-static void poll(struct blkdev *blkdev)
+/* -EIO: the device has lied. */
+static int reap(struct virtio_blk *blk, struct disk_queue *queue)
 {
-    struct virtio_blk *blk = blk_of(blkdev);
     struct virtq_done done[REAP_BATCH];
     int n;
 
+    while ((n = virtq_get(&queue->virtio.ring, done, REAP_BATCH)) > 0) {
+        for (int i = 0; i < n; i++)
+            end_part(blk, queue, done[i].cookie, judge(blk, queue, done[i].cookie, done[i].len));
+    }
+    return n;
+}
+
+static void poll(struct blkdev *blkdev, struct blk_queue *class_queue)
+{
+    struct virtio_blk *blk = blk_of(blkdev);
+    struct disk_queue *queue = queue_of(blkdev, class_queue);
+
     if (!is_usable(blk))
         return;
-    while ((n = virtq_get(&blk->queue.ring, done, REAP_BATCH)) > 0) {
-        for (int i = 0; i < n; i++)
-            end_part(blk, done[i].cookie, judge(blk, done[i].cookie, done[i].len));
-    }
-    if (n < 0)
-        recover(blk, virtq_broken_reason(&blk->queue.ring));
+    if (reap(blk, queue) < 0)
+        recover(blk, virtq_broken_reason(&queue->virtio.ring));
     else
         look_at_config(blk);
     if (!blk->dead)
-        feed(blk);
+        go_on(blk, queue);
 }
 
-static void submit(struct blkdev *blkdev, struct blk_request *const *requests, unsigned n)
+static void submit(struct blkdev *blkdev, struct blk_queue *class_queue,
+                   struct blk_request *const *requests, unsigned n)
 {
     struct virtio_blk *blk = blk_of(blkdev);
+    struct disk_queue *queue = queue_of(blkdev, class_queue);
 
     for (unsigned i = 0; i < n; i++) {
         if (blk->dead)
@@ -573,25 +636,21 @@ static void submit(struct blkdev *blkdev, struct blk_request *const *requests, u
         else if (requests[i]->operation == BLK_FLUSH && !blkdev->write_back)
             blk_complete(requests[i], 0); /* each write was durable when it came back */
         else
-            list_append(&blk->waiting, &requests[i]->link);
+            list_append(&queue->waiting, &requests[i]->link);
     }
     if (is_usable(blk))
-        feed(blk);
+        go_on(blk, queue);
 }
 
-static bool arm(struct blkdev *blkdev)
+static bool arm(struct blkdev *blkdev, struct blk_queue *queue)
 {
-    struct virtio_blk *blk = blk_of(blkdev);
-
-    return is_usable(blk) && virtq_arm(&blk->queue.ring, 1);
+    return is_usable(blk_of(blkdev)) && virtq_arm(&queue_of(blkdev, queue)->virtio.ring, 1);
 }
 
-static void disarm(struct blkdev *blkdev)
+static void disarm(struct blkdev *blkdev, struct blk_queue *queue)
 {
-    struct virtio_blk *blk = blk_of(blkdev);
-
-    if (is_usable(blk))
-        virtq_disarm(&blk->queue.ring);
+    if (is_usable(blk_of(blkdev)))
+        virtq_disarm(&queue_of(blkdev, queue)->virtio.ring);
 }
 
 static const struct blkdev_ops operations = {
@@ -603,50 +662,75 @@ static const struct blkdev_ops operations = {
 
 /* ---- bringing it up */
 
-static int make_slots(struct virtio_blk *blk)
+static int make_slots(struct disk_queue *queue)
 {
-    unsigned n = blk->queue.ring.size;
+    unsigned n = queue->virtio.ring.size;
     dma_addr_t unused;
 
-    blk->slots = kalloc(n * sizeof(*blk->slots));
-    blk->memory = dma_alloc(n * sizeof(*blk->memory), &unused);
-    if (!blk->slots || !blk->memory)
+    queue->slots = kalloc(n * sizeof(*queue->slots));
+    queue->memory = dma_alloc(n * sizeof(*queue->memory), &unused);
+    if (!queue->slots || !queue->memory)
         return -ENOMEM;
-    blk->n_slots = n;
+    queue->n_slots = n;
     while (n > 0)
-        free_slot(blk, &blk->slots[--n]);
+        free_slot(queue, &queue->slots[--n]);
     return 0;
+}
+
+static int start_queue(struct virtio_blk *blk, unsigned index)
+{
+    struct disk_queue *queue = &blk->queues[index];
+    struct event *event = &blk->blkdev.queues[index].event;
+    int error = virtio_queue_setup_for(blk->device, &queue->virtio, (uint16_t)index, QUEUE_SIZE_MAX,
+                                       TABLE_ELEMS, event, index);
+
+    if (error)
+        return error;
+    virtio_queue_ignore_lengths(&queue->virtio); /* §5.2.6.3: only the status byte counts there */
+    if (queue->virtio.ring.size <= FRAME_ELEMS) {
+        log_error("virtio-blk: a queue of %u holds no request", queue->virtio.ring.size);
+        return -EINVAL;
+    }
+    return make_slots(queue);
+}
+
+static int start_queues(struct virtio_blk *blk)
+{
+    int error = 0;
+
+    for (unsigned i = 0; !error && i < blk->blkdev.n_queues; i++)
+        error = start_queue(blk, i);
+    return error;
 }
 
 static int start(struct virtio_blk *blk)
 {
-    struct event *event = &blk->blkdev.event;
-    int error =
-        virtio_queue_setup(blk->device, &blk->queue, QUEUE, QUEUE_SIZE_MAX, TABLE_ELEMS, event);
+    int error = start_queues(blk);
 
-    if (error)
-        return error;
-    virtio_queue_ignore_lengths(&blk->queue); /* §5.2.6.3: only the status byte counts there */
-    if (blk->queue.ring.size <= FRAME_ELEMS) {
-        log_error("virtio-blk: a queue of %u holds no request", blk->queue.ring.size);
-        return -EINVAL;
-    }
-    error = read_limits(blk, &blk->limits);
     if (!error)
-        error = make_slots(blk);
+        error = read_limits(blk, &blk->limits);
     if (error)
         return error;
     blk->blkdev.block_bytes = blk->limits.block_bytes;
-    virtio_config_watch(blk->device, event);
+    virtio_config_watch_by_queues(blk->device);
     error = virtio_start(blk->device);
     /* Only from now on the device tells of changes: one between a read and this is not told. */
     return error ? error : read_capacity(blk);
 }
 
+/* Its slots; forgotten: by the device, which may else write to what was lent to it for ever. */
+static void free_slots(struct disk_queue *queue, bool forgotten)
+{
+    if (forgotten && queue->memory)
+        dma_free(queue->memory, queue->virtio.ring.size * sizeof(*queue->memory));
+    kfree(queue->slots);
+    queue->n_slots = 0;
+}
+
 /*
  * Ends a device, working or half started: the device forgets us first, then
- * its memory goes. The struct stays: the core still has the queue in it, and
- * clients may come back with it.
+ * its memory goes. The struct and its queues stay: the core still has those, and
+ * clients may come back with them.
  */
 static void retire(struct virtio_blk *blk)
 {
@@ -656,23 +740,49 @@ static void retire(struct virtio_blk *blk)
     forgotten = virtio_reset(blk->device) == 0;
     fail_everything(blk);
     list_append(&retired, &blk->blkdev.link);
-    if (forgotten && blk->memory) /* else it stays lent for ever */
-        dma_free(blk->memory, blk->queue.ring.size * sizeof(*blk->memory));
-    kfree(blk->slots);
-    blk->n_slots = 0;
+    for (unsigned i = 0; i < blk->blkdev.n_queues; i++)
+        free_slots(&blk->queues[i], forgotten);
+}
+
+/* How many can be of use: one for each CPU. */
+static unsigned count_queues(struct virtio_device *device)
+{
+    unsigned useful = MIN(smp_wanted(), QUEUES_MAX);
+    le16 theirs = 1;
+
+    if (useful > 1 && virtio_has(device, VIRTIO_BLK_F_MQ) &&
+        virtio_config_read(device, offsetof(struct virtio_blk_config, num_queues), &theirs,
+                           sizeof(theirs)))
+        return 1;
+    return MAX(MIN(useful, theirs), 1u);
+}
+
+static struct virtio_blk *make(struct virtio_device *device)
+{
+    unsigned n = count_queues(device);
+    struct virtio_blk *blk =
+        kalloc(sizeof(*blk) + n * (sizeof(*blk->queues) + sizeof(*blk->blkdev.queues)));
+
+    if (!blk)
+        return NULL;
+    blk->device = device;
+    blk->blkdev.queues = (struct blk_queue *)&blk->queues[n];
+    blk->blkdev.n_queues = n;
+    for (unsigned i = 0; i < n; i++) {
+        list_init(&blk->queues[i].waiting);
+        event_init(&blk->blkdev.queues[i].event);
+    }
+    return blk;
 }
 
 static int probe(struct virtio_device *device)
 {
-    struct virtio_blk *blk = kalloc(sizeof(*blk));
+    struct virtio_blk *blk = make(device);
     int error;
 
     if (!blk)
         return -ENOMEM;
     device->driver_state = blk;
-    blk->device = device;
-    list_init(&blk->waiting);
-    event_init(&blk->blkdev.event);
     blk->blkdev.ops = &operations;
     blk->blkdev.prefix = "vd";
     blk->blkdev.read_only = virtio_has(device, VIRTIO_BLK_F_RO);
@@ -692,7 +802,6 @@ static void remove(struct virtio_device *device)
 
     blkdev_unregister(&blk->blkdev);
     retire(blk);
-    event_signal(&blk->blkdev.event);
 }
 
 const struct virtio_driver virtio_blk_driver LINKER_SET(virtio_drivers) = {

@@ -121,12 +121,13 @@ struct aerostat_disk_request {
 };
 
 /*
- * One thread's requests on one disk. The caller owns it; it stays in place while a request
- * is in flight, needs no closing, and any number may be open. When the disk goes, all
- * that is in flight comes back, and what is submitted later too: with EIO, unless done.
+ * One thread's requests on one disk, by the disk's queue for the thread's CPU. The caller
+ * owns it; it stays in place while a request is in flight, needs no closing, and any number
+ * may be open. When the disk goes, all that is in flight comes back, and what is submitted
+ * later too: with EIO, unless done.
  */
 struct aerostat_disk_queue {
-    uint64_t system[4];
+    uint64_t system[6];
 };
 
 /* Makes the queue ready for use. 0; -1: ENODEV. */

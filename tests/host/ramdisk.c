@@ -51,24 +51,28 @@ static int answer(struct ramdisk *disk, const struct blk_request *request)
     }
 }
 
-static void submit(struct blkdev *dev, struct blk_request *const *requests, unsigned n)
+static void submit(struct blkdev *dev, struct blk_queue *queue,
+                   struct blk_request *const *requests, unsigned n)
 {
     struct ramdisk *disk = disk_of(dev);
 
+    (void)queue;
     for (unsigned i = 0; i < n; i++) {
         disk->requests++;
         blk_complete(requests[i], answer(disk, requests[i]));
     }
 }
 
-static void poll(struct blkdev *dev)
+static void poll(struct blkdev *dev, struct blk_queue *queue)
 {
     (void)dev;
+    (void)queue;
 }
 
-static bool arm(struct blkdev *dev)
+static bool arm(struct blkdev *dev, struct blk_queue *queue)
 {
     (void)dev;
+    (void)queue;
     return false;
 }
 
@@ -82,7 +86,9 @@ void ramdisk_init_empty(struct ramdisk *disk, uint64_t sectors, uint32_t block_b
     disk->dev.block_bytes = block_bytes;
     disk->dev.sectors = sectors;
     disk->dev.write_back = true;
-    event_init(&disk->dev.event);
+    disk->dev.queues = &disk->queue;
+    disk->dev.n_queues = 1;
+    event_init(&disk->queue.event);
     blkdev_register(&disk->dev);
 }
 

@@ -7,6 +7,7 @@
 
 struct ramdisk {
     struct blkdev dev;
+    struct blk_queue queue;
     uint8_t *bytes;      /* whole disk; NULL: all reads give zeros */
     uint64_t bad_sector; /* reading it fails; UINT64_MAX: none is bad */
     const char *identity;

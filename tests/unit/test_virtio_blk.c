@@ -28,6 +28,7 @@
 #include "tests/host/lies.h"
 #include "tests/host/log.h"
 #include "tests/host/proves.h"
+#include "tests/host/smp.h"
 
 #define SECTORS    2048
 #define DISK_BYTES (SECTORS * 512)
@@ -46,6 +47,8 @@ static bool status_kept; /* the byte is not written at all */
 static int length_told;  /* added to the truth */
 static unsigned served, largest_segments, largest_segment_bytes;
 static uint64_t cursed_sector; /* a request for it makes the device lie; UINT64_MAX: none */
+static unsigned serving;             /* this queue */
+static unsigned served_on[FAKE_QUEUES]; /* each queue */
 static const char *violation;
 
 static void violate(const char *what)
@@ -107,8 +110,9 @@ static void serve_one(struct fake_chain *chain)
     assert_int_equal(fake_read(chain, 0, &header, sizeof(header)), sizeof(header));
     bytes = check_request(chain, &header);
     served++;
+    served_on[serving]++;
     if (cursed_sector - header.sector < bytes / 512) {
-        fake_push(&fake.queues[0].ring, chain, UINT32_MAX);
+        fake_push(&fake.queues[serving].ring, chain, UINT32_MAX);
         return;
     }
     if (!violation && header.type == VIRTIO_BLK_T_OUT)
@@ -121,16 +125,19 @@ static void serve_one(struct fake_chain *chain)
         status = (uint8_t)status_told;
     if (!status_kept)
         fake_write(chain, chain->writable_bytes - 1, &status, 1);
-    fake_push(&fake.queues[0].ring, chain, written + (uint32_t)length_told);
+    fake_push(&fake.queues[serving].ring, chain, written + (uint32_t)length_told);
 }
 
 static void serve_all(void)
 {
     struct fake_chain *chain;
 
-    while ((chain = fake_pop(&fake.queues[0].ring)))
-        serve_one(chain);
-    fake_transport_interrupt(&fake, 0);
+    for (serving = 0; serving < FAKE_QUEUES && fake.queues[serving].live; serving++) {
+        while ((chain = fake_pop(&fake.queues[serving].ring)))
+            serve_one(chain);
+        fake_transport_interrupt(&fake, serving);
+    }
+    serving = 0;
 }
 
 static void kicked(struct fake_transport *transport, unsigned queue)
@@ -163,8 +170,11 @@ static void prepare(void)
     status_told = -1;
     length_told = 0;
     served = largest_segments = largest_segment_bytes = 0;
+    memset(served_on, 0, sizeof(served_on));
     cursed_sector = UINT64_MAX;
     violation = NULL;
+    host_cpu = 0;
+    host_cpus = 1;
     host_idle = idle;
     host_dma_run_bytes = 0;
     host_dma_hole = NULL;
@@ -630,10 +640,10 @@ static const struct blkdev_ops *real_ops;
 static struct blkdev_ops counting_ops;
 static unsigned n_polls, n_idles, polls_at_idle[3];
 
-static void count_a_poll(struct blkdev *blkdev)
+static void count_a_poll(struct blkdev *blkdev, struct blk_queue *queue)
 {
     n_polls++;
-    real_ops->poll(blkdev);
+    real_ops->poll(blkdev, queue);
 }
 
 /* First what belongs to the other one, later what is ours. */
@@ -662,10 +672,10 @@ static void who_is_woken_for_another_passes_it_on_once(void **state)
     counting_ops.poll = count_a_poll;
     dev->ops = &counting_ops;
     n_polls = n_idles = 0;
-    dev->waiting = 1; /* the other one */
+    dev->queues[0].waiting = 1; /* the other one */
     host_idle = serve_one_at_a_time;
     assert_int_equal(collect_all(1, 0), 1);
-    dev->waiting = 0;
+    dev->queues[0].waiting = 0;
     dev->ops = real_ops;
     assert_int_equal(n_idles, 2);
     assert_int_equal(polls_at_idle[0], 1);
@@ -686,12 +696,12 @@ static void who_submits_wakes_those_whose_requests_it_took_off(void **state)
     assert_int_equal(blk_submit(&other_client, pointers + 1, 1), 1);
     while ((chain = fake_pop(&fake.queues[0].ring)))
         serve_one(chain);
-    dev->waiting = 1;
-    dev->event.marked = false;
+    dev->queues[0].waiting = 1;
+    dev->queues[0].event.marked = false;
     assert_int_equal(blk_submit(&client, pointers, 1), 1);
     assert_false(list_empty(&other_client.done));
-    assert_true(dev->event.marked);
-    dev->waiting = 0;
+    assert_true(dev->queues[0].event.marked);
+    dev->queues[0].waiting = 0;
     hold = false;
     assert_int_equal(collect_all(1, 0), 1);
 }
@@ -855,8 +865,8 @@ static void another_submits(struct timer *timer)
     (void)timer;
     assert_int_equal(blk_submit(&other_client, pointers + 1, 1), 1);
     blk_reap(&other_client, &theirs, 1);
-    assert_false(dev->ops->arm(dev)); /* it must sleep, or who resets never runs again */
-    dev->ops->disarm(dev);
+    assert_false(dev->ops->arm(dev, dev->queues)); /* it must sleep, or who resets never runs again */
+    dev->ops->disarm(dev, dev->queues);
 }
 
 static void another_thread_does_not_disturb_a_slow_reset(void **state)
@@ -967,7 +977,7 @@ static void serve_some(unsigned n)
 
     while (n && (chain = fake_pop(&fake.queues[0].ring))) {
         serve_one(chain);
-        dev->ops->poll(dev);
+        dev->ops->poll(dev, dev->queues);
         n--;
     }
     assert_int_equal(n, 0);
@@ -1372,7 +1382,7 @@ static void assert_is_dead(void)
     resets = fake.resets;
     assert_int_equal(blkdev_read(dev, 0, memory, 512), -EIO);
     assert_int_equal(blkdev_flush(dev), -EIO);
-    assert_false(dev->ops->arm(dev));
+    assert_false(dev->ops->arm(dev, dev->queues));
     assert_int_equal(fake.resets, resets);
 }
 
@@ -1591,6 +1601,220 @@ static void disks_are_named_in_order(void **state)
         blkdev_unregister(&many[i]);
 }
 
+/* ---- a queue for each CPU */
+
+/* A disk of so many queues, on a machine of so many CPUs. */
+static void spread(unsigned queues, unsigned cpus)
+{
+    config.num_queues = (uint16_t)queues;
+    for (unsigned i = 0; i < FAKE_QUEUES; i++)
+        fake.queues[i].size_max = i < queues ? QUEUE_SIZE : 0;
+    fake.n_vectors = queues + 1;
+    host_cpus = cpus;
+    fake_offer(&fake, VIRTIO_BLK_F_MQ);
+}
+
+static unsigned cpu_of_queue(unsigned queue)
+{
+    return host_irq_cpu(fake.messages[fake.queues[queue].vector]);
+}
+
+static void each_cpu_has_a_queue_and_its_interrupt(void **state)
+{
+    (void)state;
+    spread(4, 4);
+    start();
+    for (host_cpu = 0; host_cpu < 4; host_cpu++) {
+        assert_int_equal(blkdev_read(dev, 3, memory, 512), 0);
+        assert_int_equal(served_on[host_cpu], 1);
+        assert_int_equal(cpu_of_queue(host_cpu), host_cpu);
+    }
+}
+
+static void a_disk_with_fewer_queues_shares_them_among_the_cpus(void **state)
+{
+    (void)state;
+    spread(2, 5);
+    start();
+    for (host_cpu = 0; host_cpu < 5; host_cpu++)
+        assert_int_equal(blkdev_read(dev, 3, memory, 512), 0);
+    assert_int_equal(served_on[0], 3);
+    assert_int_equal(served_on[1], 2);
+}
+
+static void no_more_queues_are_set_up_than_there_are_cpus(void **state)
+{
+    (void)state;
+    spread(4, 1);
+    start();
+    assert_false(fake.queues[1].enabled);
+    virtio_remove(&fake.device);
+    prepare();
+    spread(4, 3);
+    start();
+    assert_true(fake.queues[2].enabled);
+    assert_false(fake.queues[3].enabled);
+}
+
+static void a_disk_without_mq_has_one_queue_for_all(void **state)
+{
+    (void)state;
+    spread(4, 4);
+    fake_withdraw(&fake, VIRTIO_BLK_F_MQ);
+    start();
+    host_cpu = 3;
+    assert_int_equal(blkdev_read(dev, 3, memory, 512), 0);
+    assert_int_equal(served_on[0], 1);
+}
+
+static void a_disk_that_says_it_has_no_queue_has_one(void **state)
+{
+    (void)state;
+    spread(1, 4);
+    config.num_queues = 0;
+    start();
+    host_cpu = 2;
+    assert_int_equal(blkdev_read(dev, 3, memory, 512), 0);
+    assert_int_equal(served_on[0], 1);
+}
+
+static void a_disk_that_says_it_has_more_queues_than_it_has_fails_alone(void **state)
+{
+    (void)state;
+    spread(2, 4);
+    config.num_queues = UINT16_MAX;
+    assert_int_not_equal(try_start(), 0);
+    assert_null(dev);
+    assert_non_null(fake.device.failure);
+}
+
+static void with_fewer_vectors_than_queues_all_come_back(void **state)
+{
+    (void)state;
+    spread(4, 4);
+    fake.n_vectors = 2;
+    start();
+    for (host_cpu = 0; host_cpu < 4; host_cpu++)
+        assert_int_equal(blkdev_read(dev, 3, memory, 512), 0);
+}
+
+/* So that each queue has some of them, in this order. */
+static struct blk_client clients[4];
+
+static void submit_from_each_cpu(unsigned n_each)
+{
+    prepare_reads(4 * n_each, 512);
+    for (host_cpu = 0; host_cpu < 4; host_cpu++) {
+        blk_client_init(&clients[host_cpu], dev);
+        assert_int_equal(blk_submit(&clients[host_cpu], pointers + host_cpu * n_each, n_each),
+                         n_each);
+    }
+    host_cpu = 0;
+}
+
+static unsigned collect_on(unsigned cpu, unsigned n_each, int status)
+{
+    host_cpu = cpu;
+    client = clients[cpu];
+    list_init(&client.done);
+    while (!list_empty(&clients[cpu].done))
+        list_append(&client.done, list_pop(&clients[cpu].done));
+    for (unsigned i = 0; i < n_each; i++)
+        requests[cpu * n_each + i].client = &client;
+    return collect_all(n_each, status);
+}
+
+static unsigned collect_on_each_cpu(unsigned n_each, int status)
+{
+    unsigned with_status = 0;
+
+    for (unsigned cpu = 0; cpu < 4; cpu++)
+        with_status += collect_on(cpu, n_each, status);
+    return with_status;
+}
+
+static void a_reset_repeats_what_all_queues_had(void **state)
+{
+    (void)state;
+    spread(4, 4);
+    start();
+    hold = true;
+    submit_from_each_cpu(10);
+    fake_transport_ask_for_reset(&fake);
+    assert_int_equal(collect_on_each_cpu(10, 0), 40);
+    assert_memory_equal(memory, disk, 40 * 512);
+    assert_int_equal(fake.device.recoveries, 1);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(served_on[i] >= 10);
+}
+
+/* Whose thread sleeps, and is not told by any interrupt that it may go on. */
+static void what_waited_for_a_repetition_goes_on_by_itself(void **state)
+{
+    unsigned before;
+
+    (void)state;
+    spread(4, 4);
+    start();
+    hold = true;
+    submit_from_each_cpu(10);
+    fake_transport_ask_for_reset(&fake);
+    before = served_on[1];
+    assert_int_equal(collect_on(0, 10, 0), 10);
+    serve_all();
+    assert_true(served_on[1] > before);
+    for (unsigned cpu = 1; cpu < 4; cpu++)
+        collect_on(cpu, 10, 0);
+}
+
+static void a_lie_on_one_queue_harms_no_request_of_the_others(void **state)
+{
+    (void)state;
+    spread(4, 4);
+    start();
+    hold = true;
+    cursed_sector = 15; /* the second CPU's */
+    submit_from_each_cpu(10);
+    assert_int_equal(collect_on_each_cpu(10, 0), 39);
+    cursed_sector = UINT64_MAX;
+    assert_int_equal(requests[15].status, -EIO);
+}
+
+static void a_change_wakes_who_waits_on_any_queue(void **state)
+{
+    (void)state;
+    spread(4, 4);
+    start();
+    for (unsigned i = 0; i < 4; i++)
+        dev->queues[i].event.marked = false;
+    fake_transport_config_changed(&fake);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(dev->queues[i].event.marked);
+}
+
+static void a_removed_disk_lets_go_of_all_queues(void **state)
+{
+    (void)state;
+    spread(4, 4);
+    start();
+    hold = true;
+    submit_from_each_cpu(10);
+    for (unsigned i = 0; i < 4; i++) {
+        dev->queues[i].event.marked = false;
+        dev->queues[i].waiting = 1;
+    }
+    virtio_remove(&fake.device);
+    for (unsigned i = 0; i < 4; i++) {
+        struct blk_request *back[10];
+
+        assert_true(dev->queues[i].event.marked);
+        assert_int_equal(blk_reap(&clients[i], back, 10), 10);
+        assert_int_equal(back[0]->status, -EIO);
+    }
+    prepare();
+    start();
+}
+
 #define TEST(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define CASES(name) cmocka_unit_test_setup_teardown(name, NULL, name_the_case)
 
@@ -1598,6 +1822,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_sector_is_read),
+        TEST(each_cpu_has_a_queue_and_its_interrupt),
+        TEST(a_disk_with_fewer_queues_shares_them_among_the_cpus),
+        TEST(no_more_queues_are_set_up_than_there_are_cpus),
+        TEST(a_disk_without_mq_has_one_queue_for_all),
+        TEST(a_disk_that_says_it_has_no_queue_has_one),
+        TEST(a_disk_that_says_it_has_more_queues_than_it_has_fails_alone),
+        TEST(with_fewer_vectors_than_queues_all_come_back),
+        TEST(a_reset_repeats_what_all_queues_had),
+        TEST(what_waited_for_a_repetition_goes_on_by_itself),
+        TEST(a_lie_on_one_queue_harms_no_request_of_the_others),
+        TEST(a_change_wakes_who_waits_on_any_queue),
+        TEST(a_removed_disk_lets_go_of_all_queues),
         TEST(the_whole_disk_is_read_and_its_last_sector),
         TEST(what_is_written_is_on_the_disk),
         TEST(what_lies_beyond_the_disk_is_never_submitted),
