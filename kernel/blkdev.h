@@ -127,7 +127,7 @@ struct blkdev {
     const char *prefix;   /* of the name: "vd" */
     uint32_t block_bytes; /* the logical block: a power of two, at least a sector */
     bool read_only;
-    bool write_back; /* written blocks are durable only after BLK_FLUSH */
+    bool write_back;          /* written blocks are durable only after BLK_FLUSH */
     unsigned n_queues;        /* at least 1 */
     struct blk_queue *queues; /* the driver's; they stay as the struct blkdev does */
 
@@ -136,7 +136,7 @@ struct blkdev {
     /* The class's own. */
     uint64_t written; /* writes that came back well, so far ... */
     uint64_t flushed; /* ... of which the first so many are durable, or told to be lost */
-    uint64_t lost; /* those from there to here may be lost, what a flush has to tell; 0: none */
+    uint64_t lost;    /* those from there to here may be lost, what a flush has to tell; 0: none */
     bool identity_known;
     char identity[BLK_IDENTITY_BYTES + 1];
     struct blkdev_counters counters;

@@ -784,7 +784,7 @@ static bool legacy_has_changed(struct virtio_device *dev)
     uint8_t cause;
 
     if (dev->vectors || !dev->transport->line_take)
-        return true; /* its driver has to look */
+        return true;                /* its driver has to look */
     were_on = irq_lock(&dev->lock); /* a handler takes it too */
     cause = dev->transport->line_take(dev);
     if (cause & VIRTIO_LINE_QUEUE)

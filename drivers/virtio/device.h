@@ -178,10 +178,10 @@ struct virtio_device {
     bool line_heard; /* it was the device's, so that it works; until then a timer looks too. Set and
                         cleared by the handler */
     struct spinlock lock; /* of what interrupt handlers reach, with interrupts off */
-    uint32_t unanswered; /* interrupts less what was taken back, since the configuration was last
-                            looked at; counted by the handler */
-    uint32_t storm_from; /* so many of them are a storm */
-    bool storming;       /* it was silenced, and must be reset; set by the handler */
+    uint32_t unanswered;  /* interrupts less what was taken back, since the configuration was last
+                             looked at; counted by the handler */
+    uint32_t storm_from;  /* so many of them are a storm */
+    bool storming;        /* it was silenced, and must be reset; set by the handler */
     bool ticking;
     struct timer tick;      /* looks after a device without interrupts */
     uint64_t tick_ns;       /* from one look to the next */

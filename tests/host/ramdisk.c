@@ -51,8 +51,8 @@ static int answer(struct ramdisk *disk, const struct blk_request *request)
     }
 }
 
-static void submit(struct blkdev *dev, struct blk_queue *queue,
-                   struct blk_request *const *requests, unsigned n)
+static void submit(struct blkdev *dev, struct blk_queue *queue, struct blk_request *const *requests,
+                   unsigned n)
 {
     struct ramdisk *disk = disk_of(dev);
 

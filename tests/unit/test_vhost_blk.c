@@ -267,7 +267,8 @@ static void a_request_that_comes_back_interrupts(void)
     shape(&jobs[0], BLK_READ, 1, memory, 0);
     blk_client_init(&client, dev);
     assert_int_equal(blk_submit(&client, &request, 1), 1);
-    assert_int_equal(event_wait(&dev->queues[0].event, clock_monotonic_ns() + TIMEOUT_MS * NSEC_PER_MSEC), 0);
+    assert_int_equal(
+        event_wait(&dev->queues[0].event, clock_monotonic_ns() + TIMEOUT_MS * NSEC_PER_MSEC), 0);
     assert_true(foreign.queues[0].calls > 0);
     assert_int_equal(blk_wait(&client, &request, 1), 1);
     assert_int_equal(request->status, 0);

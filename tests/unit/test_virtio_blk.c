@@ -47,7 +47,7 @@ static bool status_kept; /* the byte is not written at all */
 static int length_told;  /* added to the truth */
 static unsigned served, largest_segments, largest_segment_bytes;
 static uint64_t cursed_sector; /* a request for it makes the device lie; UINT64_MAX: none */
-static unsigned serving;             /* this queue */
+static unsigned serving;       /* this queue */
 static unsigned served_on[FAKE_QUEUES]; /* each queue */
 static const char *violation;
 
@@ -865,7 +865,8 @@ static void another_submits(struct timer *timer)
     (void)timer;
     assert_int_equal(blk_submit(&other_client, pointers + 1, 1), 1);
     blk_reap(&other_client, &theirs, 1);
-    assert_false(dev->ops->arm(dev, dev->queues)); /* it must sleep, or who resets never runs again */
+    assert_false(
+        dev->ops->arm(dev, dev->queues)); /* it must sleep, or who resets never runs again */
     dev->ops->disarm(dev, dev->queues);
 }
 
