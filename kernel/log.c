@@ -30,6 +30,7 @@
 
 #define FLUSH_TICKS      (4ull << 30) /* of the TSC, whose rate may not be known: seconds */
 #define ROOM_PATIENCE_NS (8 * NSEC_PER_SEC)
+#define COME_PATIENCE_NS (2 * NSEC_PER_SEC)
 
 enum log_level log_level = LOG_INFO;
 
@@ -43,10 +44,11 @@ static struct console *line;    /* NULL: there is none (yet) */
 static struct console *screen;  /* NULL: the console is the line */
 static struct console *stalled; /* lost its place by taking nothing, until it does */
 static uint64_t missed;         /* bytes that the screen was not shown, and is to be told of */
+static bool expected;           /* a screen, the first one */
 static bool everywhere;         /* the line is shown everything */
 static bool panicking;
 static bool in_screen; /* its code is running: not to be trusted if that panics */
-static struct event room = EVENT_INIT(room);
+static struct event room = EVENT_INIT(room); /* or the expected screen has come */
 
 static struct spinlock console_lock; /* of everything above, and of what consoles do */
 
@@ -195,11 +197,27 @@ void console_register(struct console *new_line)
     show_line();
 }
 
+void console_expect(void)
+{
+    expected = true;
+}
+
+void console_await(void)
+{
+    uint64_t deadline_ns = clock_monotonic_ns() + COME_PATIENCE_NS;
+
+    while (expected && !line && !screen)
+        if (event_wait(&room, deadline_ns))
+            break;
+}
+
 void console_move(struct console *new_screen)
 {
     bool were_on = lock();
 
     screen = new_screen;
+    expected = false;
+    event_signal(&room);
     stalled = NULL;
     missed = 0;
     if (screen->position < oldest()) {

@@ -85,6 +85,13 @@ extern struct event console_input;
 /* The line, once. */
 void console_register(struct console *line);
 
+/*
+ * A screen is on its way. console_await(): where there is no console yet, waits for that
+ * one, for a bounded time, so that what a short program says is not lost. Thread context.
+ */
+void console_expect(void);
+void console_await(void);
+
 /* The console moves to this screen, which is shown all that it has not seen. Thread context. */
 void console_move(struct console *screen);
 

@@ -1051,6 +1051,8 @@ static int start(struct unit *unit)
     if (error)
         return error;
     virtio_config_watch(unit->device, &console_event);
+    if (unit->multiport) /* which is the console its host tells later */
+        console_expect();
     if (!thread)
         thread = thread_create("console", run, NULL);
     return thread ? begin(unit) : -ENOMEM;

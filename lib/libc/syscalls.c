@@ -268,6 +268,7 @@ pid_t getpid(void)
 void _exit(int status)
 {
     kernel_enter();
+    console_await();
     kernel_exit(status < 0 ? EXIT_APPLICATION_MAX : MIN(status, EXIT_APPLICATION_MAX));
 }
 

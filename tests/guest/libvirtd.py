@@ -11,6 +11,8 @@ from harness import GuestFailure
 
 FOLDERS = {"etc": "/etc/libvirt", "run": "/run/libvirt", "lib": "/var/lib/libvirt", "log": "/var/log/libvirt", "cache": "/var/cache/libvirt"}
 
+DEFAULT_USER = "libvirt-qemu"
+
 # As root without a security driver: what a test may read, so may its guests.
 QEMU_CONF = '''
 stdio_handler = "file"
@@ -62,6 +64,7 @@ class Libvirt:
             file.write(DAEMON_CONF)
         mounts = "".join(f"mkdir -p {there} && mount --bind {shlex.quote(self._path(name))} {there} && "
                          for name, there in FOLDERS.items())
+        mounts += self._know_default_user()
         with open(self._path("daemon.log"), "wb") as log:
             self.daemon = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "sh", "-c",
@@ -74,6 +77,19 @@ class Libvirt:
             self.__exit__()
             raise
         return self
+
+    def _know_default_user(self):
+        """The driver wants to know the user that it was built with, whom another package makes, even where it is not used."""
+        mounts = ""
+        for name, line in {"passwd": f"{DEFAULT_USER}:x:64055:64055::/:/usr/sbin/nologin\n", "group": f"{DEFAULT_USER}:x:64055:\n"}.items():
+            with open(f"/etc/{name}", encoding="utf-8") as file:
+                known = file.read()
+            if f"{DEFAULT_USER}:" in known:
+                continue
+            with open(self._path(name), "w", encoding="utf-8") as file:
+                file.write(known + line)
+            mounts += f"mount --bind {shlex.quote(self._path(name))} /etc/{name} && "
+        return mounts
 
     def __exit__(self, *_):
         for name in self.virsh("list", "--name", check=False).split():

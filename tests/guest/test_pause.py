@@ -104,7 +104,7 @@ def test_a_saved_guest_is_restored_to_its_moment(tmp_path):
 
 @pytest.mark.parametrize("ring", ["split", "packed"])
 def test_a_guest_that_moves_to_another_qemu_loses_nothing(ring, accel, tmp_path):
-    rounds = 600 if accel == "tcg" else 100
+    rounds = 2500 if accel == "tcg" else 100
     disk, wire = sparse_disk(tmp_path / "disk", MIB // 4), tmp_path / "wire"
     common = dict(accel=accel, machine="q35" if accel == "tcg" else "microvm", words=f"ring={ring}")
     with worker((disk, "packed=on"), qemu_args=["-incoming", f"unix:{wire}"], **common) as there:

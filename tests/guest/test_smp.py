@@ -118,12 +118,12 @@ def test_a_fault_on_another_cpu_is_told_with_its_registers():
 def test_what_all_cpus_log_is_shown_line_by_line_and_in_order(shown_by, tmp_path):
     path = tmp_path / "screen"
     screen = ["-device", "virtio-serial-pci", "-chardev", f"file,id=screen,path={path}", "-device", "virtconsole,chardev=screen"]
-    with Guest("smptest", smp=4, cmdline="-- log 4 300", qemu_args=screen if shown_by == "screen" else []) as guest:
+    with Guest("smptest", smp=4, cmdline="-- log 4 150", qemu_args=screen if shown_by == "screen" else []) as guest:
         assert guest.wait_exit(50) == 0
         shown = path.read_text() if shown_by == "screen" else guest.log
     for cpu in range(4):
-        said = re.findall(rf"^CPU {cpu} says (\d+) of 300$", shown, re.M)
-        assert said == [str(number) for number in range(300)]
+        said = re.findall(rf"^CPU {cpu} says (\d+) of 150$", shown, re.M)
+        assert said == [str(number) for number in range(150)]
 
 
 def test_the_vm_ends_from_another_cpu():

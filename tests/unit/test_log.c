@@ -103,7 +103,7 @@ static int start_from_nothing(void **state)
     (void)state;
     memset(history, 0, sizeof(history));
     written = missed = 0;
-    mid_line = everywhere = panicking = in_screen = false;
+    mid_line = everywhere = panicking = in_screen = expected = false;
     line = screen = stalled = NULL;
     on_line.n = on_screen.n = in_emergency.n = 0;
     on_line.text[0] = on_screen.text[0] = in_emergency.text[0] = '\0';
@@ -466,6 +466,36 @@ static void reading_waits_for_what_is_typed(void **state)
     assert_memory_equal(text, "late", 4);
 }
 
+static void the_screen_comes(void)
+{
+    console_move(&a_screen);
+}
+
+static void who_ends_before_the_only_console_has_come_waits_for_it(void **state)
+{
+    (void)state;
+    log_info("hello");
+    console_expect();
+    host_idle = the_screen_comes;
+    console_await();
+    assert_string_equal(on_screen.text, "hello\n");
+}
+
+static void who_ends_waits_for_no_console_that_is_not_needed_or_never_comes(void **state)
+{
+    uint64_t before_ns = clock_monotonic_ns();
+
+    (void)state;
+    console_await(); /* none is expected */
+    console_register(&a_line);
+    console_expect();
+    console_await(); /* there is another */
+    assert_true(clock_monotonic_ns() - before_ns < NSEC_PER_SEC);
+    line = NULL;
+    console_await();
+    assert_true(clock_monotonic_ns() - before_ns <= COME_PATIENCE_NS + NSEC_PER_SEC);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, start_from_nothing)
 
 int main(void)
@@ -489,6 +519,8 @@ int main(void)
         TEST(without_emergency_output_a_panic_takes_the_queue),
         TEST(a_panic_in_the_screens_own_code_does_not_call_it),
         TEST(a_panic_in_a_panic_is_for_the_line_alone),
+        TEST(who_ends_before_the_only_console_has_come_waits_for_it),
+        TEST(who_ends_waits_for_no_console_that_is_not_needed_or_never_comes),
         TEST(what_is_typed_anywhere_is_read),
         TEST(reading_waits_for_what_is_typed),
     };
