@@ -13,15 +13,15 @@
 #ifndef KERNEL_EVENT_H
 #define KERNEL_EVENT_H
 
+#include "kernel/spinlock.h"
 #include "lib/base/list.h"
 #include "lib/base/types.h"
 
 struct event {
-    struct list waiters; /* threads, the longest waiting first */
-    struct list polled;  /* among the polled events, see event_poll() */
-    bool marked;         /* set by event_signal, taken by event_wait */
-    bool is_passed_on;   /* by another CPU, see smp_pass_on() */
-    struct event *passed_on_after;
+    struct spinlock lock; /* of waiters and marked, with interrupts off */
+    struct list waiters;  /* threads, the longest waiting first */
+    struct list polled;   /* among the polled events, see event_poll() */
+    bool marked;          /* set by event_signal, taken by event_wait */
 };
 
 #define EVENT_INIT(name)                                                         \
@@ -31,7 +31,10 @@ struct event {
 
 void event_init(struct event *event);
 
-/* Wakes the longest waiting thread, or marks the event. Any context, any CPU. */
+/*
+ * Wakes the longest waiting thread, or marks the event. Any context of any CPU. The event
+ * is not touched any more once that thread may run, so it may live on its stack.
+ */
 void event_signal(struct event *event);
 
 /*
@@ -47,8 +50,5 @@ int event_wait(struct event *event, uint64_t deadline_ns);
  */
 void event_poll(struct event *event);
 void event_unpoll(struct event *event);
-
-/* The idle loop's part of it; true: there are polled events, so that it must not halt. */
-bool event_poll_all(void);
 
 #endif

@@ -152,8 +152,8 @@ static void start_application(void)
     uint64_t stack_bytes =
         ALIGN_DOWN(MIN(page_available() * PAGE_SIZE / 8, MAIN_STACK_MAX), PAGE_SIZE);
 
-    if (tls_init() ||
-        !thread_create_application("main", run_application, NULL, MAX(stack_bytes, MAIN_STACK_MIN)))
+    if (tls_init() || !thread_create_application(0, "main", run_application, NULL,
+                                                 MAX(stack_bytes, MAIN_STACK_MIN)))
         start_failed("no memory for the application");
 }
 
@@ -169,11 +169,11 @@ _Noreturn void kernel_main(const struct boot_info *boot)
 {
     fpu_reset();
     cpu_init_first();
+    thread_init();
     serial_start();
     log_info("aerostat %s, started by %s", AEROSTAT_VERSION, boot->path);
     take_cmdline(boot);
     take_memory(boot);
-    thread_init();
 
     acpi_set_rsdp(boot->rsdp, boot->has_bios);
     start_drivers(DRIVER_PLATFORM);

@@ -96,13 +96,14 @@ static void print_registers(const struct trap_frame *f)
     log_error("r13 %016lx  r14 %016lx  r15 %016lx", f->r13, f->r14, f->r15);
 }
 
-/* Threads are the first CPU's. */
 static void tell_who(unsigned cpu)
 {
+    const char *thread = thread_name(thread_current());
+
     if (cpu)
-        format(who, sizeof(who), "CPU %u", cpu);
+        format(who, sizeof(who), "CPU %u, thread %s", cpu, thread);
     else
-        format(who, sizeof(who), "thread %s", thread_name(thread_current()));
+        format(who, sizeof(who), "thread %s", thread);
 }
 
 static void begin(void)

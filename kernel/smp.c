@@ -12,13 +12,14 @@
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
 #include "boot/boot_info.h"
+#include "kernel/alloc.h"
 #include "kernel/clock.h"
-#include "kernel/event.h"
 #include "kernel/irq.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
-#include "kernel/spinlock.h"
 #include "kernel/thread.h"
+#include "kernel/thread_entry.h"
+#include "kernel/timer.h"
 #include "lib/base/barrier.h"
 #include "lib/base/errno.h"
 #include "lib/base/string.h"
@@ -32,10 +33,6 @@
 /* A further CPU's memory. The page below its stack is not mapped, to catch an overflow. */
 struct further {
     struct cpu cpu __attribute__((aligned(4096)));
-    void (*work)(void *argument); /* by the first CPU; back to NULL by this one, at its end */
-    void *argument;
-    bool finished; /* by this one; taken by the first, which then signals: */
-    struct event done;
     uint8_t guard[PAGE_SIZE] __attribute__((aligned(4096)));
     uint8_t stack[2 * PAGE_SIZE];
     struct trap_stacks traps;
@@ -52,11 +49,10 @@ extern const uint8_t ap_trampoline[], ap_trampoline_end[], ap_trampoline_gdt[];
 extern const uint8_t boot_gdt_pointer[];
 
 static phys_addr_t start_page;
-static unsigned total; /* that the MADT names, whether there is memory for them or not */
-static int vector;     /* wakes a further CPU, and tells the first one that there is news */
-static struct event *passed_on; /* by further CPUs, the latest first; taken by the first one */
-static unsigned n_up;           /* by further CPUs, atomically */
-static unsigned n_halted;       /* the same */
+static unsigned total;    /* that the MADT names, whether there is memory for them or not */
+static int vector;        /* tells a CPU that others have made threads of its ready */
+static unsigned n_up;     /* by further CPUs, atomically */
+static unsigned n_halted; /* the same */
 
 static bool is_free(const struct boot_info *boot, phys_addr_t page)
 {
@@ -95,26 +91,6 @@ _Noreturn void smp_halt(void)
         __asm__ volatile("cli; hlt");
 }
 
-/* What was handed over; false: nothing. */
-static bool do_work(struct further *self)
-{
-    if (!load_acquire(&self->work)) /* pairs with smp_run() */
-        return false;
-    self->work(self->argument);
-    store_release(&self->work, NULL);
-    store_release(&self->finished, true); /* not before: it is looked at once */
-    apic_send_interrupt(cpu_numbered(0)->apic_id, (unsigned)vector);
-    return true;
-}
-
-/* Work that comes between the look and the halt ends the halt: interrupts are on there only. */
-static _Noreturn void stand_by(struct further *self)
-{
-    for (;;)
-        if (!do_work(self))
-            cpu_wait_for_interrupt();
-}
-
 /* It halts when this returns. */
 void ap_main(struct cpu *cpu);
 void ap_main(struct cpu *cpu)
@@ -123,9 +99,11 @@ void ap_main(struct cpu *cpu)
     apic_init_further();
     if (apic_id() != cpu->apic_id) /* messages would reach another */
         return;
+    timer_start_hardware();
     store_release(&cpu->up, true);
     __atomic_add_fetch(&n_up, 1, __ATOMIC_SEQ_CST);
-    stand_by(CONTAINER_OF(cpu, struct further, cpu));
+    barrier_full(); /* first "up", then the look at the arrivals; pairs with smp_wake() */
+    thread_run();
 }
 
 /* false: no memory. */
@@ -134,17 +112,16 @@ static bool prepare(uint32_t apic_id)
     phys_addr_t memory = page_alloc(FURTHER_ORDER);
     struct further *further = (struct further *)(uintptr_t)memory;
 
-    if (!memory || paging_unmap_4k((uintptr_t)further->guard)) {
-        if (memory)
-            page_free(memory, FURTHER_ORDER);
+    if (!memory)
         return false;
-    }
     memset(&further->cpu, 0, sizeof(further->cpu));
-    further->work = NULL;
-    further->finished = false;
-    event_init(&further->done);
     further->cpu.apic_id = apic_id;
     further->cpu.stack_top = (uintptr_t)(further->stack + sizeof(further->stack));
+    if (thread_prepare(&further->cpu) || paging_unmap_4k((uintptr_t)further->guard)) {
+        kfree(further->cpu.scheduler);
+        page_free(memory, FURTHER_ORDER);
+        return false;
+    }
     return cpu_add(&further->cpu);
 }
 
@@ -227,88 +204,17 @@ static void start_all(void *argument)
     log_info("cpu: %u of %u up", smp_count(), total);
 }
 
-static struct further *further_of(unsigned number)
-{
-    if (!number || number >= cpu_wanted() || !has_come(number))
-        return NULL;
-    return CONTAINER_OF(cpu_numbered(number), struct further, cpu);
-}
-
-static void signal_passed_on(void)
-{
-    struct event *event = __atomic_exchange_n(&passed_on, NULL, __ATOMIC_ACQUIRE);
-
-    while (event) {
-        struct event *next = event->passed_on_after;
-
-        store_release(&event->is_passed_on, false); /* from here on it may be passed on again */
-        event_signal(event);
-        event = next;
-    }
-}
-
-/* The first CPU's interrupt: others have something to tell. A further one is only woken. */
 static void take_news(void *argument)
 {
     (void)argument;
-    if (cpu_current()->number)
-        return;
-    signal_passed_on();
-    for (unsigned i = 1; i < cpu_wanted(); i++) {
-        struct further *further = CONTAINER_OF(cpu_numbered(i), struct further, cpu);
-
-        if (load_acquire(&further->finished)) {
-            further->finished = false;
-            event_signal(&further->done);
-        }
-    }
+    thread_take_arrivals();
 }
 
-int smp_run(unsigned number, void (*function)(void *argument), void *argument)
+/* One that is not up yet looks for itself when it comes. */
+void smp_wake(const struct cpu *cpu)
 {
-    struct further *further = further_of(number);
-
-    if (!further)
-        return -ENODEV;
-    if (load_acquire(&further->work))
-        return -EBUSY;
-    spin_become_several();
-    further->argument = argument;
-    store_release(&further->work, function); /* pairs with do_work() */
-    apic_send_interrupt(further->cpu.apic_id, (unsigned)vector);
-    return 0;
-}
-
-int smp_wait(unsigned number, uint64_t deadline_ns)
-{
-    struct further *further = further_of(number);
-
-    if (!further)
-        return -ENODEV;
-    while (load_acquire(&further->work)) {
-        int error = event_wait(&further->done, deadline_ns);
-
-        if (error)
-            return load_acquire(&further->work) ? error : 0;
-    }
-    return 0;
-}
-
-bool smp_pass_on(struct event *event)
-{
-    struct event *first;
-
-    if (!cpu_current()->number)
-        return false;
-    if (__atomic_exchange_n(&event->is_passed_on, true, __ATOMIC_SEQ_CST))
-        return true; /* on its way, and not signalled yet */
-    first = __atomic_load_n(&passed_on, __ATOMIC_RELAXED);
-    do
-        event->passed_on_after = first;
-    while (!__atomic_compare_exchange_n(&passed_on, &first, event, false, __ATOMIC_RELEASE,
-                                        __ATOMIC_RELAXED));
-    apic_send_interrupt(cpu_numbered(0)->apic_id, (unsigned)vector);
-    return true;
+    if (!cpu->number || load_acquire(&cpu->up))
+        apic_send_interrupt(cpu->apic_id, (unsigned)vector);
 }
 
 void smp_start(const uint32_t *apic_ids, unsigned n)

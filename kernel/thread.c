@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scheduler of one CPU. Two queues: kernel threads, which go first, and
+ * The scheduler, one on each CPU. Two queues: kernel threads, which go first, and
  * application threads, which run while no kernel thread is ready. There is no
  * idle thread: whoever waits last runs the idle loop on its own stack.
+ *
+ * A thread stays on its CPU, and all of a scheduler but its arrivals is touched by that
+ * CPU alone, with interrupts off. Locks are taken in this order: a CPU's timers, the
+ * polled events, an event.
  */
 #include "kernel/thread.h"
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/paging.h"
+#include "arch/x86_64/percpu.h"
 #include "kernel/alloc.h"
 #include "kernel/clock.h"
 #include "kernel/event.h"
@@ -28,44 +33,92 @@
 
 #define POLL_INTERVAL_NS NSEC_PER_MSEC
 
+/* How often to look whether the kernel lock is free before giving way: some tens of us. */
+#define LOCK_LOOKS 200
+
 struct thread {
     struct list link; /* in a ready queue or among an event's waiters; to itself while running */
     const char *name;
-    uint64_t rsp;          /* while it does not run */
+    struct scheduler *home;
+    struct thread *arrives_before; /* among the arrivals of its CPU */
+    uint64_t rsp;                  /* while it does not run */
     unsigned kernel_depth; /* kernel_enter() less kernel_leave(); a kernel thread's own is 1 */
     bool application;
-    bool waiting;    /* on an event; cleared by whoever ends the wait: the signal or the time-out */
-    uintptr_t stack; /* lowest address; 0: the boot stack */
+    bool parallel;   /* never holds the kernel lock */
+    bool waiting;    /* on an event, whose lock it is under; cleared by whoever ends the wait */
+    uintptr_t stack; /* lowest address; 0: not ours to free */
     void *local_slot;
     void (*entry)(void *argument);
     void *argument;
 };
 
-static struct thread boot_thread = { LIST_INIT(boot_thread.link), "boot", .kernel_depth = 1 };
-static struct thread *current = &boot_thread;
-static struct thread *dead; /* to be freed by who runs next */
-static struct list ready_kernel = LIST_INIT(ready_kernel);
-static struct list ready_application = LIST_INIT(ready_application);
+struct scheduler {
+    struct cpu *cpu;
+    struct thread *current;
+    struct thread *dead; /* to be freed by who runs next */
+    struct list ready_kernel, ready_application;
+    struct thread *arrivals; /* made ready by other CPUs, the latest first; taken by this one */
+    struct thread first;     /* on the stack that the CPU started with */
+};
+
+static struct scheduler first_scheduler;
+
+/* Marked while nobody holds it; goes from one to the next in the order in which they asked. */
+static struct event kernel_lock = EVENT_INIT(kernel_lock);
+
 static struct list polled_events = LIST_INIT(polled_events);
+static struct spinlock polled_lock;
 
 /* arch/x86_64/entry.asm; interrupts are off on both sides. */
 extern void thread_switch(uint64_t *save_rsp, uint64_t load_rsp);
+
+static int wait_for(struct event *event, uint64_t deadline_ns, bool unlocks);
+static bool poll(const struct scheduler *here);
+
+static struct scheduler *own(void)
+{
+    return cpu_current()->scheduler;
+}
 
 static struct thread *thread_of(struct list *link)
 {
     return CONTAINER_OF(link, struct thread, link);
 }
 
+static void take_cpu(struct scheduler *scheduler, struct cpu *cpu, const char *name)
+{
+    scheduler->cpu = cpu;
+    scheduler->current = &scheduler->first;
+    list_init(&scheduler->ready_kernel);
+    list_init(&scheduler->ready_application);
+    scheduler->first.name = name;
+    scheduler->first.home = scheduler;
+    scheduler->first.kernel_depth = 1;
+    list_init(&scheduler->first.link);
+    cpu->scheduler = scheduler;
+}
+
 void thread_init(void)
 {
-    current = &boot_thread;
+    take_cpu(&first_scheduler, cpu_current(), "boot");
+}
+
+int thread_prepare(struct cpu *cpu)
+{
+    struct scheduler *scheduler = kalloc(sizeof(*scheduler));
+
+    if (!scheduler)
+        return -ENOMEM;
+    take_cpu(scheduler, cpu, "idle");
+    scheduler->first.parallel = true;
+    return 0;
 }
 
 static void free_dead(void)
 {
-    struct thread *thread = dead;
+    struct thread *thread = own()->dead;
 
-    dead = NULL;
+    own()->dead = NULL;
     if (!thread || !thread->stack)
         return;
     if (thread->application) {
@@ -79,42 +132,112 @@ static void free_dead(void)
 
 static void switch_to(struct thread *next)
 {
-    struct thread *previous = current;
+    struct scheduler *here = own();
+    struct thread *previous = here->current;
 
     if (next == previous)
         return;
-    current = next;
+    here->current = next;
     thread_switch(&previous->rsp, next->rsp);
     free_dead();
+}
+
+static void line_up(struct thread *thread)
+{
+    struct scheduler *here = thread->home;
+
+    list_append(thread->application ? &here->ready_application : &here->ready_kernel,
+                &thread->link);
+}
+
+/* Who finds arrivals already there knows that the CPU has been told. */
+static void send_home(struct thread *thread)
+{
+    struct scheduler *home = thread->home;
+    struct thread *latest = __atomic_load_n(&home->arrivals, __ATOMIC_RELAXED);
+
+    do
+        thread->arrives_before = latest;
+    while (!__atomic_compare_exchange_n(&home->arrivals, &latest, thread, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED));
+    if (!latest)
+        smp_wake(home->cpu);
+}
+
+/* The latest lies on top, so the list is turned over first. */
+void thread_take_arrivals(void)
+{
+    struct thread *thread, *turned = NULL;
+
+    if (!load_once(&own()->arrivals))
+        return;
+    thread = __atomic_exchange_n(&own()->arrivals, NULL, __ATOMIC_ACQUIRE); /* send_home() */
+    while (thread) {
+        struct thread *next = thread->arrives_before;
+
+        thread->arrives_before = turned;
+        turned = thread;
+        thread = next;
+    }
+    for (; turned; turned = turned->arrives_before)
+        line_up(turned);
+}
+
+static void make_ready(struct thread *thread)
+{
+    if (thread->home == own())
+        line_up(thread);
+    else
+        send_home(thread);
 }
 
 /* The next thread to run, waiting for one if need be. Interrupts are off. */
 static struct thread *choose(void)
 {
+    struct scheduler *here = own();
+
     for (;;) {
-        if (!list_empty(&ready_kernel))
-            return thread_of(list_pop(&ready_kernel));
-        if (!list_empty(&ready_application))
-            return thread_of(list_pop(&ready_application));
-        if (event_poll_all())
+        thread_take_arrivals();
+        if (!list_empty(&here->ready_kernel))
+            return thread_of(list_pop(&here->ready_kernel));
+        if (!list_empty(&here->ready_application))
+            return thread_of(list_pop(&here->ready_application));
+        if (poll(here))
             __asm__ volatile("sti; nop; cli" ::: "memory");
         else
             cpu_wait_for_interrupt();
     }
 }
 
-static void make_ready(struct thread *thread)
+/*
+ * Each thread that is in the kernel, and not parallel, holds the lock while it runs.
+ * Without other CPUs there is none to hold: who is running when they come has it then,
+ * and everybody else takes it before going on.
+ */
+static void lock_kernel(const struct thread *self)
 {
-    thread->waiting = false;
-    list_append(thread->application ? &ready_application : &ready_kernel, &thread->link);
+    if (!UNLIKELY(spin_several) || self->parallel || !self->kernel_depth)
+        return;
+    for (unsigned i = 0; i < LOCK_LOOKS && !load_once(&kernel_lock.marked); i++)
+        cpu_pause();
+    wait_for(&kernel_lock, CLOCK_NEVER, false);
+}
+
+static void unlock_kernel(const struct thread *self)
+{
+    if (UNLIKELY(spin_several) && !self->parallel && self->kernel_depth)
+        event_signal(&kernel_lock);
 }
 
 /* The first function on every new stack, reached by thread_switch() with interrupts off. */
 static void thread_main(void)
 {
+    struct thread *self = thread_current();
+
     free_dead();
     irq_restore(true);
-    current->entry(current->argument);
+    lock_kernel(self);
+    self->entry(self->argument);
     thread_exit();
 }
 
@@ -129,14 +252,20 @@ static void prepare_stack(struct thread *thread, uintptr_t top)
     thread->rsp = (uintptr_t)frame;
 }
 
-static struct thread *new_thread(const char *name, void (*entry)(void *), void *argument)
+/* NULL: no memory, or no such CPU. */
+static struct thread *new_thread(unsigned number, const char *name, void (*entry)(void *),
+                                 void *argument)
 {
-    struct thread *thread = kalloc(sizeof(*thread));
+    struct cpu *cpu = cpu_numbered(number);
+    struct thread *thread = cpu ? kalloc(sizeof(*thread)) : NULL;
 
     if (!thread)
         return NULL;
+    if (number)
+        spin_become_several();
     list_init(&thread->link);
     thread->name = name;
+    thread->home = cpu->scheduler;
     thread->entry = entry;
     thread->argument = argument;
     return thread;
@@ -152,10 +281,11 @@ static void start(struct thread *thread, uintptr_t stack, size_t bytes)
     irq_restore(were_on);
 }
 
-struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
+static struct thread *create(unsigned cpu, const char *name, void (*entry)(void *argument),
+                             void *argument, bool parallel)
 {
     phys_addr_t stack = page_alloc(KERNEL_STACK_ORDER);
-    struct thread *thread = stack ? new_thread(name, entry, argument) : NULL;
+    struct thread *thread = stack ? new_thread(cpu, name, entry, argument) : NULL;
 
     if (!thread || paging_unmap_4k(stack)) {
         kfree(thread);
@@ -164,15 +294,34 @@ struct thread *thread_create(const char *name, void (*entry)(void *argument), vo
         return NULL;
     }
     thread->kernel_depth = 1;
+    thread->parallel = parallel;
     start(thread, stack, PAGE_BYTES(KERNEL_STACK_ORDER));
     return thread;
 }
 
-struct thread *thread_create_application(const char *name, void (*entry)(void *argument),
-                                         void *argument, size_t stack_bytes)
+struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
+{
+    return create(0, name, entry, argument, false);
+}
+
+struct thread *thread_create_on(unsigned cpu, const char *name, void (*entry)(void *argument),
+                                void *argument)
+{
+    return create(cpu, name, entry, argument, false);
+}
+
+struct thread *thread_create_parallel(unsigned cpu, const char *name, void (*entry)(void *argument),
+                                      void *argument)
+{
+    return create(cpu, name, entry, argument, true);
+}
+
+struct thread *thread_create_application(unsigned cpu, const char *name,
+                                         void (*entry)(void *argument), void *argument,
+                                         size_t stack_bytes)
 {
     void *stack = vmem_alloc(stack_bytes);
-    struct thread *thread = stack ? new_thread(name, entry, argument) : NULL;
+    struct thread *thread = stack ? new_thread(cpu, name, entry, argument) : NULL;
 
     if (!thread) {
         vmem_free(stack);
@@ -183,18 +332,30 @@ struct thread *thread_create_application(const char *name, void (*entry)(void *a
     return thread;
 }
 
+/* A further CPU goes back to its first thread, which has nothing else to do than to free this. */
 void thread_exit(void)
 {
+    struct thread *self = thread_current();
+    struct scheduler *here = self->home;
+
     irq_disable();
-    current->kernel_depth++; /* while it waits for a successor, no interrupt may preempt it */
-    dead = current;
-    switch_to(choose());
+    unlock_kernel(self);
+    self->kernel_depth++; /* while it waits for a successor, no interrupt may preempt it */
+    here->dead = self;
+    switch_to(here == &first_scheduler ? choose() : &here->first);
     panic("a thread that ended was run again");
+}
+
+void thread_run(void)
+{
+    irq_disable();
+    for (;;)
+        switch_to(choose());
 }
 
 struct thread *thread_current(void)
 {
-    return current;
+    return own()->current;
 }
 
 const char *thread_name(const struct thread *thread)
@@ -204,16 +365,19 @@ const char *thread_name(const struct thread *thread)
 
 void **thread_local_slot(void)
 {
-    return &current->local_slot;
+    return &thread_current()->local_slot;
 }
 
 void thread_yield(void)
 {
+    struct thread *self = thread_current();
     bool were_on = irq_save();
 
-    make_ready(current);
+    unlock_kernel(self);
+    line_up(self);
     switch_to(choose());
     irq_restore(were_on);
+    lock_kernel(self);
 }
 
 void thread_sleep_until(uint64_t deadline_ns)
@@ -228,103 +392,192 @@ void thread_sleep_until(uint64_t deadline_ns)
  * it needs of it is mapped here: a page fault amid the page allocator would
  * enter the allocator a second time.
  */
-static void map_stack_below(uintptr_t top)
+static void map_stack_below(const struct thread *self, uintptr_t top)
 {
-    for (uintptr_t page = top - PAGE_SIZE;
-         page >= current->stack && page >= top - KERNEL_STACK_BYTES; page -= PAGE_SIZE)
+    for (uintptr_t page = top - PAGE_SIZE; page >= self->stack && page >= top - KERNEL_STACK_BYTES;
+         page -= PAGE_SIZE)
         (void)load_once((const char *)page);
 }
 
 void kernel_enter(void)
 {
-    if (current->kernel_depth++ == 0)
-        map_stack_below((uintptr_t)__builtin_frame_address(0));
+    struct thread *self = thread_current();
+
+    if (self->kernel_depth++)
+        return;
+    map_stack_below(self, (uintptr_t)__builtin_frame_address(0));
+    lock_kernel(self);
 }
 
 void kernel_leave(void)
 {
+    struct thread *self = thread_current();
+
+    if (self->kernel_depth == 1)
+        unlock_kernel(self);
     /* Who became ready before this line waits for us; from here on an interrupt preempts. */
-    current->kernel_depth--;
+    self->kernel_depth--;
     barrier_compiler(); /* first the depth, then the look at the queue */
-    if (current->kernel_depth == 0 && !list_empty(&ready_kernel))
+    if (self->kernel_depth == 0 && !list_empty(&self->home->ready_kernel))
         thread_yield();
 }
 
 bool thread_should_preempt(void)
 {
-    return current->kernel_depth == 0 && !list_empty(&ready_kernel);
+    return thread_current()->kernel_depth == 0 && !list_empty(&own()->ready_kernel);
 }
 
 void thread_preempt(void)
 {
-    map_stack_below((uintptr_t)__builtin_frame_address(0));
-    list_insert_before(&current->link, ready_application.next);
+    struct thread *self = thread_current();
+
+    map_stack_below(self, (uintptr_t)__builtin_frame_address(0));
+    list_insert_before(&self->link, self->home->ready_application.next);
     switch_to(choose());
 }
 
 void event_init(struct event *event)
 {
-    list_init(&event->waiters);
-    list_init(&event->polled);
-    event->marked = false;
-    event->is_passed_on = false;
+    *event = (struct event)EVENT_INIT(*event);
 }
 
+/* The longest waiting thread, which the event has nothing to do with from here on; or NULL. */
+static struct thread *first_waiter(struct event *event)
+{
+    struct thread *thread;
+
+    SPIN_SCOPE(&event->lock);
+    if (list_empty(&event->waiters)) {
+        event->marked = true;
+        return NULL;
+    }
+    thread = thread_of(list_pop(&event->waiters));
+    thread->waiting = false;
+    return thread;
+}
+
+/* Behind first_waiter() nothing touches the event: who is woken may be done with it. */
 void event_signal(struct event *event)
 {
-    bool were_on;
+    bool were_on = irq_save();
+    struct thread *woken = first_waiter(event);
 
-    if (UNLIKELY(spin_several) && smp_pass_on(event))
-        return;
-    were_on = irq_save();
-
-    if (list_empty(&event->waiters))
-        event->marked = true;
-    else
-        make_ready(thread_of(list_pop(&event->waiters)));
+    if (woken)
+        make_ready(woken);
     irq_restore(were_on);
 }
 
 struct wait {
     struct timer timer;
+    struct event *event;
     struct thread *thread;
     bool timed_out; /* set in interrupt context */
 };
 
+/* false: signalled, and only not yet running again. */
+static bool take_out(struct wait *wait)
+{
+    SPIN_SCOPE(&wait->event->lock);
+    if (!wait->thread->waiting)
+        return false;
+    wait->thread->waiting = false;
+    list_remove(&wait->thread->link);
+    return true;
+}
+
+/* On the waiting thread's own CPU. */
 static void on_timeout(struct timer *timer)
 {
     struct wait *wait = CONTAINER_OF(timer, struct wait, timer);
 
-    if (!wait->thread->waiting)
-        return; /* signalled, and only not yet running again */
-    wait->timed_out = true;
-    list_remove(&wait->thread->link);
-    make_ready(wait->thread);
+    wait->timed_out = take_out(wait);
+    if (wait->timed_out)
+        make_ready(wait->thread);
 }
 
-int event_wait(struct event *event, uint64_t deadline_ns)
+/* false: there was a mark, which is taken. */
+static bool wait_in_line(struct event *event, struct thread *thread)
 {
-    struct wait wait = { .thread = current };
-    bool were_on = irq_save();
+    SPIN_SCOPE(&event->lock);
+    thread->waiting = !event->marked;
+    event->marked = false;
+    if (thread->waiting)
+        list_append(&event->waiters, &thread->link);
+    return thread->waiting;
+}
 
-    if (event->marked) {
-        event->marked = false;
-    } else {
-        current->waiting = true;
-        list_append(&event->waiters, &current->link);
+/* Stands in line before it gives up the kernel lock: under that, others look at the line. */
+static int wait_for(struct event *event, uint64_t deadline_ns, bool unlocks)
+{
+    struct thread *self = thread_current();
+    struct wait wait = { .thread = self, .event = event };
+    bool were_on = irq_save(), waits = wait_in_line(event, self);
+
+    if (waits) {
         timer_init(&wait.timer, on_timeout);
         if (deadline_ns != CLOCK_NEVER)
             timer_start(&wait.timer, deadline_ns);
+        if (unlocks)
+            unlock_kernel(self);
         switch_to(choose());
         timer_cancel(&wait.timer);
     }
     irq_restore(were_on);
+    if (waits && unlocks)
+        lock_kernel(self);
     return wait.timed_out ? -ETIMEDOUT : 0;
+}
+
+int event_wait(struct event *event, uint64_t deadline_ns)
+{
+    return wait_for(event, deadline_ns, true);
+}
+
+/* ---- events that no interrupt marks */
+
+/* The CPU that polls an event is that of its waiter; the first one, while nobody waits. */
+static bool is_polled_by(struct event *event, const struct scheduler *here)
+{
+    SPIN_SCOPE(&event->lock);
+    if (list_empty(&event->waiters))
+        return here == &first_scheduler;
+    return thread_of(event->waiters.next)->home == here;
+}
+
+/* The idle loop's part; true: there is something to poll, so that it must not halt. */
+static bool poll(const struct scheduler *here)
+{
+    struct list *link;
+    bool polls = false;
+
+    if (load_once(&polled_events.next) == &polled_events)
+        return false;
+    SPIN_SCOPE(&polled_lock);
+    LIST_FOR_EACH (link, &polled_events) {
+        struct event *event = CONTAINER_OF(link, struct event, polled);
+
+        if (!is_polled_by(event, here))
+            continue;
+        event_signal(event);
+        polls = true;
+    }
+    return polls;
+}
+
+/* false: there are none. */
+static bool signal_polled(void)
+{
+    struct list *link;
+
+    SPIN_SCOPE(&polled_lock);
+    LIST_FOR_EACH (link, &polled_events)
+        event_signal(CONTAINER_OF(link, struct event, polled));
+    return !list_empty(&polled_events);
 }
 
 static void poll_while_computing(struct timer *timer)
 {
-    if (event_poll_all())
+    if (signal_polled())
         timer_start(timer, clock_monotonic_ns() + POLL_INTERVAL_NS);
 }
 
@@ -332,30 +585,31 @@ static void poll_while_computing(struct timer *timer)
 static struct timer poll_timer = { .link = LIST_INIT(poll_timer.link),
                                    .expired = poll_while_computing };
 
+/* true: it is the only one. */
+static bool add_polled(struct event *event)
+{
+    SPIN_SCOPE(&polled_lock);
+    list_remove(&event->polled); /* may be polled already */
+    list_append(&polled_events, &event->polled);
+    return event->polled.prev == event->polled.next;
+}
+
+/* Who waits for it on a CPU that has halted looks, and waits once more: then it is polled there. */
 void event_poll(struct event *event)
 {
     bool were_on = irq_save();
 
-    if (list_empty(&polled_events))
+    if (add_polled(event))
         timer_start(&poll_timer, clock_monotonic_ns() + POLL_INTERVAL_NS);
-    list_remove(&event->polled); /* may be polled already */
-    list_append(&polled_events, &event->polled);
+    if (UNLIKELY(spin_several))
+        event_signal(event);
     irq_restore(were_on);
 }
 
 void event_unpoll(struct event *event)
 {
-    bool were_on = irq_save();
+    bool were_on = irq_lock(&polled_lock);
 
     list_remove(&event->polled);
-    irq_restore(were_on);
-}
-
-bool event_poll_all(void)
-{
-    struct list *link;
-
-    LIST_FOR_EACH (link, &polled_events)
-        event_signal(CONTAINER_OF(link, struct event, polled));
-    return !list_empty(&polled_events);
+    irq_unlock(&polled_lock, were_on);
 }

@@ -11,4 +11,7 @@ bool thread_should_preempt(void);
 /* Called on the application thread's own stack: the kernel threads run first. */
 void thread_preempt(void);
 
+/* Threads that other CPUs have made ready line up here. */
+void thread_take_arrivals(void);
+
 #endif

@@ -21,6 +21,7 @@ void cpu_init_first(void)
 void cpu_take(struct cpu *cpu, struct trap_stacks *stacks)
 {
     cpu->self = cpu;
+    list_init(&cpu->timers.pending);
     trap_load(&cpu->tables, stacks);
     msr_write(MSR_GS_BASE, (uintptr_t)cpu);
 }

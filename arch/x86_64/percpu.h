@@ -5,9 +5,12 @@
 
 #include "arch/x86_64/kvm_pv.h"
 #include "arch/x86_64/trap.h"
+#include "kernel/spinlock.h"
+#include "lib/base/list.h"
 #include "lib/base/types.h"
 
 struct irq_vectors;
+struct scheduler;
 
 #define CPU_MAX 256 /* with the one that booted */
 
@@ -21,6 +24,12 @@ struct cpu {
     bool up;                     /* of a further CPU, by itself */
     struct irq_vectors *vectors; /* kernel/irq.c's, of a further CPU */
     unsigned serving;            /* the vector whose handler runs here; 0: none */
+    struct scheduler *scheduler; /* kernel/thread.c's */
+    struct {
+        struct spinlock lock;
+        struct list pending; /* the earliest first */
+        bool hardware_ready;
+    } timers; /* kernel/timer.c's */
     struct kvm_pv_area pv;
     struct trap_tables tables;
 };

@@ -6,9 +6,7 @@
  */
 #include "arch/x86_64/trap.h"
 
-#include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/percpu.h"
 #include "kernel/irq.h"
 #include "kernel/irq_entry.h"
 #include "kernel/thread_entry.h"
@@ -146,7 +144,7 @@ struct trap_frame *trap_interrupt(struct trap_frame *frame)
     struct trap_frame *moved;
 
     irq_entry((unsigned)frame->vector);
-    if (cpu_current()->number || !thread_should_preempt()) /* threads are the first CPU's */
+    if (!thread_should_preempt())
         return frame;
     moved = (struct trap_frame *)ALIGN_DOWN(frame->rsp - RED_ZONE_BYTES - sizeof(*frame), 16);
     memcpy(moved, frame, sizeof(*frame));

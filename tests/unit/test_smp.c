@@ -35,8 +35,7 @@ static unsigned inits[1024], startups[1024], nmis[1024];
 static uint32_t late_id;
 static void (*started)(void *);
 static irq_handler on_news;
-static unsigned woken[1024];
-static void (*while_waiting)(void);
+static unsigned woken[1024], turns, unprepared;
 static struct cpu first_cpu, *asking = &first_cpu;
 static unsigned unmapped;
 
@@ -115,43 +114,32 @@ int irq_alloc_everywhere(irq_handler handler, void *argument, const char *name)
     return VECTOR;
 }
 
-/* The first CPU takes its interrupt at once. */
 int apic_send_interrupt(uint32_t id, unsigned by_vector)
 {
-    struct cpu *was_asking = asking;
-
     assert_int_equal(by_vector, VECTOR);
     woken[id]++;
-    if (id == OWN_ID) {
-        asking = &first_cpu;
-        on_news(NULL);
-        asking = was_asking;
-    }
     return 0;
 }
 
-void event_init(struct event *event)
+int timer_start_hardware(void)
 {
-    memset(event, 0, sizeof(*event));
-}
-
-void event_signal(struct event *event)
-{
-    assert_ptr_equal(asking, &first_cpu);
-    assert_false(event->marked);
-    event->marked = true;
-}
-
-int event_wait(struct event *event, uint64_t deadline_ns)
-{
-    if (!event->marked && while_waiting)
-        while_waiting();
-    if (!event->marked)
-        host_clock_ns = deadline_ns;
-    if (!event->marked)
-        return -ETIMEDOUT;
-    event->marked = false;
     return 0;
+}
+
+int thread_prepare(struct cpu *cpu)
+{
+    assert_false(cpu_is_known(cpu->apic_id)); /* once it is, threads may be put there */
+    return unprepared == cpu->apic_id ? -12 : 0;
+}
+
+void thread_run(void)
+{
+    abort();
+}
+
+void thread_take_arrivals(void)
+{
+    turns++;
 }
 
 int paging_unmap_4k(uintptr_t virtual)
@@ -194,8 +182,8 @@ static int begin(void **state)
     memset(startups, 0, sizeof(startups));
     memset(nmis, 0, sizeof(nmis));
     memset(woken, 0, sizeof(woken));
-    while_waiting = NULL;
-    passed_on = NULL;
+    unprepared = 0xffff;
+    turns = 0;
     late_id = n_cpus = n_up = n_halted = unmapped = 0;
     memset(cpu_slots, 0, sizeof(cpu_slots));
     first_cpu.apic_id = OWN_ID;
@@ -417,113 +405,36 @@ static void a_panic_stops_those_that_are_up_and_not_itself(void **state)
     assert_int_equal(nmis[5], 0);
 }
 
-static unsigned calls;
-
-static void call(void *argument)
+static void one_that_is_up_is_woken_and_lets_its_arrivals_line_up(void **state)
 {
-    calls += *(unsigned *)argument;
-}
-
-static void work_as(unsigned number)
-{
-    asking = cpu_numbered(number);
-    assert_true(do_work(CONTAINER_OF(asking, struct further, cpu)));
-    asking = &first_cpu;
-}
-
-static void second_works(void)
-{
-    work_as(2);
-}
-
-static void work_is_run_once_by_the_cpu_that_it_was_given_to(void **state)
-{
-    unsigned one = 1;
-
     (void)state;
-    calls = 0;
-    RUN({ 7, 0, 1 });
-    assert_int_equal(smp_run(2, call, &one), 0);
-    assert_true(spin_several);
-    assert_int_equal(woken[cpu_numbered(2)->apic_id], 1);
-    assert_int_equal(woken[cpu_numbered(1)->apic_id], 0);
-    assert_int_equal(calls, 0);
-    while_waiting = second_works;
-    assert_int_equal(smp_wait(2, host_clock_ns + 1), 0);
-    assert_int_equal(calls, 1);
-    assert_false(do_work(CONTAINER_OF(cpu_numbered(2), struct further, cpu)));
-    assert_int_equal(smp_wait(2, host_clock_ns), 0);
+    RUN({ 7, 0, 300 });
+    smp_wake(cpu_numbered(2));
+    assert_int_equal(woken[300], 1);
+    assert_int_equal(woken[0], 0);
+    smp_wake(cpu_numbered(0));
+    assert_int_equal(woken[OWN_ID], 1);
+    on_news(NULL);
+    assert_int_equal(turns, 1);
 }
 
-static void a_mark_of_earlier_work_does_not_end_the_wait_for_later_work(void **state)
+static void one_that_is_not_up_yet_is_not_woken(void **state)
 {
-    unsigned one = 1;
-
     (void)state;
-    calls = 0;
-    RUN({ 7, 0, 1 });
-    assert_int_equal(smp_run(2, call, &one), 0);
-    work_as(2); /* and nobody waits for it */
-    assert_int_equal(smp_run(2, call, &one), 0);
-    while_waiting = second_works;
-    assert_int_equal(smp_wait(2, host_clock_ns + 1), 0);
-    assert_int_equal(calls, 2);
+    habits[5] = NEVER;
+    RUN({ 7, 5 });
+    smp_wake(cpu_numbered(1));
+    assert_int_equal(woken[5], 0);
 }
 
-static void who_is_at_work_or_not_there_gets_none(void **state)
+static void one_without_a_scheduler_is_not_started(void **state)
 {
-    unsigned one = 1;
-
     (void)state;
-    habits[9] = NEVER;
-    RUN({ 7, 0, 9 });
-    assert_int_equal(smp_run(0, call, &one), -ENODEV);
-    assert_int_equal(smp_run(2, call, &one), -ENODEV);
-    assert_int_equal(smp_run(3, call, &one), -ENODEV);
-    assert_int_equal(smp_wait(3, 0), -ENODEV);
-    assert_int_equal(smp_run(1, call, &one), 0);
-    assert_int_equal(smp_run(1, call, &one), -EBUSY);
-    assert_int_equal(smp_wait(1, host_clock_ns + 5), -ETIMEDOUT);
-}
-
-static void nothing_yet(void *argument)
-{
-    (void)argument;
-}
-
-static void an_event_of_another_cpu_is_signalled_by_the_first_one(void **state)
-{
-    struct event event = { 0 }, other = { 0 };
-
-    (void)state;
-    RUN({ 7, 0 });
-    assert_false(smp_pass_on(&event));
-    asking = cpu_numbered(1);
-    assert_true(smp_pass_on(&event));
-    assert_true(event.marked);
-    assert_true(smp_pass_on(&other));
-    assert_true(other.marked);
-    event.marked = false;
-    assert_true(smp_pass_on(&event)); /* again, once it was signalled */
-    assert_true(event.marked);
-}
-
-static void events_that_wait_for_the_first_cpu_are_all_signalled_and_each_once(void **state)
-{
-    struct event events[3] = { 0 };
-
-    (void)state;
-    RUN({ 7, 0 });
-    on_news = nothing_yet;
-    asking = cpu_numbered(1);
-    for (unsigned i = 0; i < 3; i++)
-        assert_true(smp_pass_on(&events[i]));
-    assert_true(smp_pass_on(&events[1]));
-    asking = &first_cpu;
-    take_news(NULL); /* event_signal() sees to "once" */
-    for (unsigned i = 0; i < 3; i++)
-        assert_true(events[i].marked);
-    assert_null(passed_on);
+    unprepared = 2;
+    RUN({ 7, 1, 2 });
+    assert_int_equal(cpu_wanted(), 2);
+    assert_int_equal(inits[2], 0);
+    assert_non_null(strstr(host_log_text(), "cpu: no memory for more than 2\n"));
 }
 
 int main(void)
@@ -553,15 +464,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_start_page_is_neither_a_modules_nor_partly_reserved,
                                         begin, end),
         cmocka_unit_test_setup_teardown(a_panic_stops_those_that_are_up_and_not_itself, begin, end),
-        cmocka_unit_test_setup_teardown(work_is_run_once_by_the_cpu_that_it_was_given_to, begin,
-                                        end),
-        cmocka_unit_test_setup_teardown(a_mark_of_earlier_work_does_not_end_the_wait_for_later_work,
+        cmocka_unit_test_setup_teardown(one_that_is_up_is_woken_and_lets_its_arrivals_line_up,
                                         begin, end),
-        cmocka_unit_test_setup_teardown(who_is_at_work_or_not_there_gets_none, begin, end),
-        cmocka_unit_test_setup_teardown(an_event_of_another_cpu_is_signalled_by_the_first_one,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(
-            events_that_wait_for_the_first_cpu_are_all_signalled_and_each_once, begin, end),
+        cmocka_unit_test_setup_teardown(one_that_is_not_up_yet_is_not_woken, begin, end),
+        cmocka_unit_test_setup_teardown(one_without_a_scheduler_is_not_started, begin, end),
     };
 
     if (mmap((void *)0x90000, 0x10000, PROT_READ | PROT_WRITE,

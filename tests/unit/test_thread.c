@@ -71,6 +71,12 @@ void apic_timer_set(uint64_t deadline_ns)
     hardware_ns = deadline_ns;
 }
 
+/* Another CPU is told that there are arrivals. */
+void smp_wake(const struct cpu *cpu)
+{
+    (void)cpu;
+}
+
 int paging_unmap_4k(uintptr_t virtual)
 {
     return host_alloc_allowed() ? mprotect((void *)virtual, PAGE_SIZE, PROT_NONE) : -ENOMEM;
@@ -260,7 +266,7 @@ static void a_thread_starts_with_an_aligned_stack(void **state)
     thread_yield();
     assert_true(stack_is_aligned);
     stack_is_aligned = false;
-    thread_create_application("main", look_at_stack, NULL, STACK_BYTES);
+    thread_create_application(0, "main", look_at_stack, NULL, STACK_BYTES);
     thread_yield();
     thread_sleep_until(in_ms(1));
     assert_true(stack_is_aligned);
@@ -276,7 +282,7 @@ static void without_memory_there_is_no_thread(void **state)
     }
     for (int allowed = 0; allowed < 2; allowed++) {
         host_allocs_until_failure = allowed;
-        assert_null(thread_create_application("none", end_early, "n", STACK_BYTES));
+        assert_null(thread_create_application(0, "none", end_early, "n", STACK_BYTES));
         assert_int_equal(stacks_in_window, 0);
     }
     host_allocs_until_failure = -1;
@@ -292,25 +298,6 @@ static void a_mark_is_kept_once(void **state)
     assert_int_equal(event_wait(&first_event, in_ms(5)), 0);
     assert_int_equal(event_wait(&first_event, in_ms(5)), -ETIMEDOUT);
     assert_int_equal(event_wait(&first_event, 0), -ETIMEDOUT);
-}
-
-/* kernel/smp.c's, on another CPU. */
-static struct event *passed_on;
-
-bool smp_pass_on(struct event *event)
-{
-    passed_on = event;
-    return true;
-}
-
-static void a_signal_on_another_cpu_touches_no_thread_of_this_one(void **state)
-{
-    (void)state;
-    spin_several = true;
-    event_signal(&first_event);
-    spin_several = false;
-    assert_ptr_equal(passed_on, &first_event);
-    assert_int_equal(event_wait(&first_event, in_ms(5)), -ETIMEDOUT);
 }
 
 static void a_mark_is_taken_even_behind_the_deadline(void **state)
@@ -492,7 +479,7 @@ static void kernel_threads_go_first_but_not_into_the_kernel(void **state)
 {
     (void)state;
     thread_create("kernel", wait_twice, "k");
-    thread_create_application("main", use_brackets, NULL, STACK_BYTES);
+    thread_create_application(0, "main", use_brackets, NULL, STACK_BYTES);
     thread_sleep_until(in_ms(1));
     assert_string_equal(notes, "ABCkDkE");
 }
@@ -515,7 +502,7 @@ static void an_application_thread_that_ended_is_not_preempted_while_the_cpu_idle
 {
     (void)state;
     thread_create("kernel", wait_second, NULL);
-    thread_create_application("main", end_early, "x", STACK_BYTES);
+    thread_create_application(0, "main", end_early, "x", STACK_BYTES);
     while_halted = expect_no_preemption;
     event_wait(&first_event, in_ms(1));
     while_halted = NULL;
@@ -590,7 +577,6 @@ int main(void)
         TEST(a_thread_starts_with_an_aligned_stack),
         TEST(without_memory_there_is_no_thread),
         TEST(a_mark_is_kept_once),
-        TEST(a_signal_on_another_cpu_touches_no_thread_of_this_one),
         TEST(a_mark_is_taken_even_behind_the_deadline),
         TEST(a_signal_wakes_the_longest_waiting_thread_and_only_it),
         TEST(a_wait_times_out_at_its_deadline_and_not_before),

@@ -24,6 +24,7 @@
 #include "kernel/page.h"
 #include "kernel/panic.h"
 #include "kernel/smp.h"
+#include "kernel/thread.h"
 #include "lib/base/io.h"
 #include "lib/libc/kernel_call.h"
 
@@ -39,11 +40,12 @@ static void report(bool passed, const char *what)
     failed |= !passed;
 }
 
-/* What each CPU works on. */
+/* What each CPU works on, in a thread of its own. */
 static struct work {
     unsigned cpu, rounds;
     unsigned long done, wrong;
-    struct event event;
+    void (*function)(struct work *work);
+    struct event event, ended;
 } works[MAX_CPUS];
 
 static void wait_for_cpus(unsigned cpus)
@@ -55,18 +57,30 @@ static void wait_for_cpus(unsigned cpus)
     report(smp_count() == cpus, "all CPUs are up");
 }
 
-static void run_on_all(unsigned cpus, void (*function)(void *), unsigned rounds)
+static void work(void *argument)
+{
+    struct work *work = argument;
+
+    work->function(work);
+    event_signal(&work->ended);
+}
+
+/* The kernel's threads that need no kernel lock, one on each CPU. */
+static void run_on_all(unsigned cpus, void (*function)(struct work *), unsigned rounds)
 {
     bool ran = true, ended = true;
 
+    for (unsigned cpu = 0; cpu < cpus; cpu++) {
+        works[cpu] = (struct work){ .cpu = cpu, .rounds = rounds, .function = function };
+        event_init(&works[cpu].event);
+        event_init(&works[cpu].ended);
+    }
     for (unsigned cpu = 0; cpu < cpus; cpu++)
-        works[cpu] = (struct work){ .cpu = cpu, .rounds = rounds };
-    for (unsigned cpu = 1; cpu < cpus; cpu++)
-        ran &= KERNEL_CALL(int, smp_run(cpu, function, &works[cpu])) == 0;
-    report(ran, "work is handed to each");
-    KERNEL_CALL(int, (function(&works[0]), 0));
-    for (unsigned cpu = 1; cpu < cpus; cpu++)
-        ended &= KERNEL_CALL(int, smp_wait(cpu, clock_monotonic_ns() + PATIENCE_NS)) == 0;
+        ran &= KERNEL_CALL(bool, thread_create_parallel(cpu, "work", work, &works[cpu]) != NULL);
+    report(ran, "each CPU gets a thread");
+    for (unsigned cpu = 0; cpu < cpus; cpu++)
+        ended &= KERNEL_CALL(
+                     int, event_wait(&works[cpu].ended, clock_monotonic_ns() + PATIENCE_NS)) == 0;
     report(ended, "each comes to its end");
     for (unsigned cpu = 0; cpu < cpus; cpu++)
         if (works[cpu].done != rounds || works[cpu].wrong)
@@ -112,9 +126,8 @@ static void take(struct work *work, struct held *held, unsigned at, unsigned ran
     held->words[bytes / 8 - 1] = ~mark;
 }
 
-static void torture(void *argument)
+static void torture(struct work *work)
 {
-    struct work *work = argument;
     struct held held[HELD];
     uint32_t random = work->cpu * 2654435761u + 1;
 
@@ -142,6 +155,7 @@ static void run_torture(unsigned cpus, unsigned rounds)
     page_get_stats(&before);
     kalloc_get_stats(&objects_before);
     run_on_all(cpus, torture, rounds);
+    nanosleep(&(struct timespec){ 0, 100000000 }, NULL); /* the threads themselves */
     page_get_stats(&after);
     kalloc_get_stats(&objects_after);
     report(KERNEL_CALL(bool, page_audit()), "every page is exactly one of free and allocated");
@@ -150,37 +164,103 @@ static void run_torture(unsigned cpus, unsigned rounds)
            "all memory came back");
 }
 
-/* ---- events: each CPU signals its own, the first one waits for each */
+/* ---- events: one goes round all CPUs, and each looks that it runs where it was put */
 
-static void signal_once(void *argument)
+/* Waits again and again for so short that time-outs meet signals; or once. */
+static bool wait_for_turn(struct work *work, bool is_short)
+{
+    uint64_t end_ns = clock_monotonic_ns() + PATIENCE_NS;
+
+    if (!is_short)
+        return event_wait(&work->event, end_ns) == 0;
+    while (event_wait(&work->event, clock_monotonic_ns() + work->done % 32 * 1000))
+        if (clock_monotonic_ns() > end_ns)
+            return false;
+    return true;
+}
+
+static void go_round(struct work *work, bool is_short)
+{
+    unsigned next = work->cpu + 1;
+
+    if (next == MAX_CPUS || !works[next].function)
+        next = 0;
+    if (!work->cpu)
+        event_signal(&work->event);
+    while (work->done < work->rounds && wait_for_turn(work, is_short)) {
+        work->wrong += cpu_current()->number != work->cpu;
+        /* It is nobody else's turn: a signal that came twice would show. */
+        work->wrong += works[next].done != work->done + (next == 0);
+        work->done++;
+        event_signal(&works[next].event);
+    }
+}
+
+static void pass_on(struct work *work)
+{
+    go_round(work, false);
+}
+
+static void pass_on_in_time(struct work *work)
+{
+    go_round(work, true);
+}
+
+/* ---- sleep: each wakes when it is time, and not much earlier or later */
+
+static void sleep_often(struct work *work)
+{
+    for (; work->done < work->rounds; work->done++) {
+        uint64_t until_ns =
+            clock_monotonic_ns() + (1 + (work->done + work->cpu) % 5) * NSEC_PER_MSEC;
+
+        thread_sleep_until(until_ns);
+        work->wrong += clock_monotonic_ns() < until_ns;
+    }
+}
+
+/* ---- lock: threads that count under the kernel lock, which they lose only where they wait */
+
+static volatile unsigned long counted;
+
+static void count_up(void *argument)
 {
     struct work *work = argument;
 
-    event_signal(&work->event);
-    work->done++;
+    for (; work->done < work->rounds; work->done++) {
+        unsigned long seen = counted;
+
+        for (volatile unsigned i = 0; i < 50; i++)
+            ;
+        work->wrong += counted != seen;
+        counted = seen + 1;
+        if (work->done % 4 == 0)
+            thread_yield();
+    }
+    event_signal(&work->ended);
 }
 
-static void run_events(unsigned cpus, unsigned rounds)
+static void run_lock(unsigned cpus, unsigned rounds)
 {
-    unsigned lost = 0;
+    bool ran = true, ended = true;
+    unsigned long wrong = 0, entered = 0;
 
-    for (unsigned cpu = 1; cpu < cpus; cpu++) {
-        works[cpu].cpu = cpu;
-        event_init(&works[cpu].event);
+    for (unsigned cpu = 0; cpu < cpus; cpu++) {
+        works[cpu] = (struct work){ .cpu = cpu, .rounds = rounds };
+        event_init(&works[cpu].ended);
+        ran &= KERNEL_CALL(bool, thread_create_on(cpu, "count", count_up, &works[cpu]) != NULL);
     }
-    for (unsigned round = 0; round < rounds && !lost; round++) {
-        for (unsigned cpu = 1; cpu < cpus; cpu++)
-            lost += KERNEL_CALL(int, smp_run(cpu, signal_once, &works[cpu])) != 0;
-        for (unsigned cpu = 1; cpu < cpus; cpu++) {
-            uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
-
-            lost += KERNEL_CALL(int, event_wait(&works[cpu].event, deadline_ns)) != 0;
-            lost += KERNEL_CALL(int, smp_wait(cpu, deadline_ns)) != 0;
-        }
+    report(ran, "each CPU gets a thread");
+    for (; entered < rounds; entered++) /* as the application's calls do */
+        KERNEL_CALL(int, (counted++, 0));
+    for (unsigned cpu = 0; cpu < cpus; cpu++) {
+        ended &= KERNEL_CALL(
+                     int, event_wait(&works[cpu].ended, clock_monotonic_ns() + PATIENCE_NS)) == 0;
+        wrong += works[cpu].wrong;
     }
-    for (unsigned cpu = 1; cpu < cpus; cpu++)
-        lost += works[cpu].done != rounds;
-    report(!lost, "no signal and no work is lost");
+    report(ended, "each comes to its end");
+    report(!wrong && counted == (unsigned long)rounds * (cpus + 1),
+           "one at a time is in the kernel");
 }
 
 /* ---- vectors: each CPU's own handler, called by other CPUs and by the board's clock */
@@ -300,19 +380,17 @@ static void run_fall(unsigned cpus, unsigned victim, void (*function)(void *))
 {
     for (unsigned cpu = 1; cpu < cpus; cpu++)
         if (cpu != victim)
-            KERNEL_CALL(int, smp_run(cpu, spin, NULL));
+            KERNEL_CALL(bool, thread_create_parallel(cpu, "spin", spin, NULL) != NULL);
     printf("others spin\n");
-    KERNEL_CALL(int, smp_run(victim, function, (void *)8));
+    KERNEL_CALL(bool, thread_create_parallel(victim, "fall", function, (void *)8) != NULL);
     for (;;)
         cpu_pause();
 }
 
 /* ---- log: the lines of all CPUs, each whole; exit: from another CPU */
 
-static void write_lines(void *argument)
+static void write_lines(struct work *work)
 {
-    struct work *work = argument;
-
     for (; work->done < work->rounds; work->done++)
         log_info("CPU %u says %lu of %u", work->cpu, work->done, work->rounds);
 }
@@ -323,24 +401,6 @@ static void end_vm(void *argument)
     kernel_exit(7);
 }
 
-/* ---- what is refused */
-
-static void nothing(void *argument)
-{
-    (void)argument;
-}
-
-static void run_refusals(unsigned cpus)
-{
-    report(KERNEL_CALL(int, smp_run(0, nothing, NULL)) == -ENODEV, "the first CPU takes no work");
-    report(KERNEL_CALL(int, smp_run(cpus, nothing, NULL)) == -ENODEV,
-           "a CPU that is not there takes none");
-    KERNEL_CALL(int, smp_run(1, spin, NULL));
-    report(KERNEL_CALL(int, smp_run(1, nothing, NULL)) == -EBUSY, "a busy CPU takes none");
-    report(KERNEL_CALL(int, smp_wait(1, clock_monotonic_ns() + NSEC_PER_MSEC)) == -ETIMEDOUT,
-           "a wait for it ends in time");
-}
-
 int main(int argc, char **argv)
 {
     const char *name = argc > 2 ? argv[1] : "";
@@ -348,15 +408,22 @@ int main(int argc, char **argv)
              number = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 
     if (!cpus || cpus > MAX_CPUS) {
-        printf("usage: torture|events|log CPUS ROUNDS, panic|fault|exit CPUS VICTIM, "
-               "refusals|vectors CPUS\n");
+        printf(
+            "usage: torture|events|sleep|race|lock|log CPUS ROUNDS, panic|fault|exit CPUS VICTIM, "
+            "vectors CPUS\n");
         return 2;
     }
     wait_for_cpus(cpus);
     if (!strcmp(name, "torture"))
         run_torture(cpus, number);
     else if (!strcmp(name, "events"))
-        run_events(cpus, number);
+        run_on_all(cpus, pass_on, number);
+    else if (!strcmp(name, "sleep"))
+        run_on_all(cpus, sleep_often, number);
+    else if (!strcmp(name, "race"))
+        run_on_all(cpus, pass_on_in_time, number);
+    else if (!strcmp(name, "lock"))
+        run_lock(cpus, number);
     else if (!strcmp(name, "vectors"))
         run_vectors(cpus);
     else if (!strcmp(name, "panic"))
@@ -367,7 +434,5 @@ int main(int argc, char **argv)
         run_on_all(cpus, write_lines, number);
     else if (!strcmp(name, "exit"))
         run_fall(cpus, number, end_vm);
-    else if (!strcmp(name, "refusals"))
-        run_refusals(cpus);
     return failed;
 }
