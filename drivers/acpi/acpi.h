@@ -149,16 +149,17 @@ struct acpi_device {
 unsigned acpi_find_devices(const char *hid, struct acpi_device *found, unsigned max);
 
 /*
- * Memory that the DSDT's PCI host bridge passes on, below 4 GiB or, high, as its
- * descriptor for 64-bit addresses says: where devices can be placed on a machine whose firmware has
- * not. -ENODEV: none is found. Costs as acpi_find_devices().
+ * What the DSDT's PCI host bridge passes on: memory below 4 GiB, what its descriptor for
+ * 64-bit addresses says, and ports: where devices can be placed on a machine whose firmware
+ * has not. -ENODEV: none is found. Costs as acpi_find_devices().
  */
+enum acpi_pci_space { ACPI_PCI_LOW, ACPI_PCI_HIGH, ACPI_PCI_PORTS };
+
 struct acpi_window {
-    phys_addr_t start;
-    uint64_t bytes;
+    uint64_t start, bytes;
 };
 
-int acpi_pci_window(bool high, struct acpi_window *window);
+int acpi_pci_window(enum acpi_pci_space space, struct acpi_window *window);
 
 /* The address of the first HPET's registers; 0: none. HPET specification 1.0a, §3.2.4. */
 phys_addr_t acpi_hpet(void);

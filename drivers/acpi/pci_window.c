@@ -1,24 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* The PCI host bridge's memory windows, out of the bytes of its constant _CRS. */
+/* The PCI host bridge's windows, out of the bytes of its constant _CRS. */
 #include "drivers/acpi/tables.h"
 #include "lib/base/errno.h"
 #include "lib/base/string.h"
 
 /*
- * Address space descriptors for memory, §6.4.3.5.1 and §6.4.3.5.2: tag, 16 bits of
- * length, type 0, flags, memory flags; then granularity, first and last address,
- * translation and length, of 8 or 4 bytes each.
+ * Address space descriptors, §6.4.3.5.1 to §6.4.3.5.3: tag, 16 bits of length, type, two
+ * bytes of flags; then granularity, first and last address, translation and length, of 8, 4
+ * or 2 bytes each.
  */
+#define TYPE    3
 #define FLAGS   4
 #define NUMBERS 6
 enum number { GRANULARITY, FIRST, LAST, TRANSLATION, BYTES, N_NUMBERS };
 
 #define FLAGS_FIXED_RANGE 0x0c /* neither end moves */
-#define LEAST_BYTES       MIB
+#define PATTERN_BYTES     4    /* up to and with the type */
 #define DESCRIPTOR(width) (NUMBERS + N_NUMBERS * (width))
 
-static const uint8_t low_window[] = { 0x87, DESCRIPTOR(4) - 3, 0, 0 };
-static const uint8_t high_window[] = { 0x8a, DESCRIPTOR(8) - 3, 0, 0 };
+static const struct {
+    uint8_t pattern[PATTERN_BYTES], width;
+    uint32_t least_bytes;
+} windows[] = {
+    [ACPI_PCI_LOW] = { { 0x87, DESCRIPTOR(4) - TYPE, 0, 0 }, 4, MIB },
+    [ACPI_PCI_HIGH] = { { 0x8a, DESCRIPTOR(8) - TYPE, 0, 0 }, 8, MIB },
+    [ACPI_PCI_PORTS] = { { 0x88, DESCRIPTOR(2) - TYPE, 0, 1 }, 2, 4 * KIB },
+};
+
+static const uint8_t bus_numbers[] = { 0x88, DESCRIPTOR(2) - TYPE, 0, 2 };
 
 static uint64_t number(const uint8_t *descriptor, enum number which, unsigned width)
 {
@@ -28,32 +37,54 @@ static uint64_t number(const uint8_t *descriptor, enum number which, unsigned wi
     return value;
 }
 
-static bool is_usable(const uint8_t *at, unsigned width)
+static bool is_usable(const uint8_t *at, unsigned width, uint32_t least_bytes)
 {
     uint64_t first = number(at, FIRST, width), last = number(at, LAST, width),
              bytes = number(at, BYTES, width);
 
     return (at[FLAGS] & FLAGS_FIXED_RANGE) == FLAGS_FIXED_RANGE &&
-           !number(at, TRANSLATION, width) && bytes >= LEAST_BYTES && first <= last &&
+           !number(at, TRANSLATION, width) && bytes >= least_bytes && first <= last &&
            last - first == bytes - 1;
 }
 
-int acpi_pci_window(bool high, struct acpi_window *window)
+static void skip_one(struct aml *aml)
 {
-    const uint8_t *pattern = high ? high_window : low_window;
-    unsigned width = high ? 8 : 4;
-    struct aml rest = acpi_dsdt(), aml;
+    aml->at++;
+    aml->bytes--;
+}
 
-    if (!aml_next_device(&rest, "PNP0A08", &aml))
+/*
+ * To where the host bridge tells of itself: inside a device of this _HID, or, as on a PC, where
+ * the DSDT gives the root bus 0 to somebody.
+ */
+static bool find_host_bridge(struct aml *aml)
+{
+    struct aml rest = *aml;
+
+    if (aml_next_device(&rest, "PNP0A08", aml))
+        return true;
+    for (rest = *aml; aml_find(&rest, bus_numbers, PATTERN_BYTES) && rest.bytes >= DESCRIPTOR(2);
+         skip_one(&rest))
+        if (number(rest.at, FIRST, 2) == 0) {
+            *aml = rest;
+            return true;
+        }
+    return false;
+}
+
+int acpi_pci_window(enum acpi_pci_space space, struct acpi_window *window)
+{
+    unsigned width = windows[space].width;
+    struct aml aml = acpi_dsdt();
+
+    if (!find_host_bridge(&aml))
         return -ENODEV;
-    while (aml_find(&aml, pattern, sizeof(low_window)) && aml.bytes >= DESCRIPTOR(width)) {
-        if (is_usable(aml.at, width)) {
+    for (; aml_find(&aml, windows[space].pattern, PATTERN_BYTES) && aml.bytes >= DESCRIPTOR(width);
+         skip_one(&aml))
+        if (is_usable(aml.at, width, windows[space].least_bytes)) {
             *window =
                 (struct acpi_window){ number(aml.at, FIRST, width), number(aml.at, BYTES, width) };
             return 0;
         }
-        aml.at++;
-        aml.bytes--;
-    }
     return -ENODEV;
 }

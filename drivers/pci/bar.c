@@ -198,3 +198,21 @@ int pci_map(struct pci_device *device, unsigned index, uint64_t offset, uint64_t
     pci_command(device, PCI_COMMAND_MEMORY, 0);
     return 0;
 }
+
+int pci_ports(struct pci_device *device, unsigned index, uint16_t *first)
+{
+    struct pci_bar bar;
+    int error = pci_bar(device, index, &bar);
+
+    if (error)
+        return error;
+    if (bar.kind != PCI_BAR_IO)
+        return -EINVAL;
+    if (!bar.address && pci_place_bar(device, index) == 0)
+        bar = device->bar[index];
+    if (!bar.address)
+        return -ENXIO;
+    *first = (uint16_t)bar.address;
+    pci_command(device, PCI_COMMAND_IO, 0);
+    return 0;
+}

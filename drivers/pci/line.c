@@ -33,18 +33,6 @@ static struct pci_device *device_at(struct pci_address at)
     return NULL;
 }
 
-/* The bridge to the bus that the device is on; NULL: none is known. */
-static struct pci_device *bridge_above(const struct pci_device *device)
-{
-    struct pci_device *bridge = NULL;
-
-    while ((bridge = pci_next(bridge)))
-        if (bridge->host == device->host && bridge->header == PCI_HEADER_BRIDGE &&
-            (pci_read32(bridge, PCI_BUSES) >> 8 & 0xff) == device->at.bus)
-            return bridge;
-    return NULL;
-}
-
 /*
  * ICH9, in APIC mode: devices 25 to 29 and 31 belong to the chip set and have PIRQA to
  * PIRQD; 30, the bridge to PCI, has PIRQE to PIRQH; the slots below have those in turn.
@@ -88,9 +76,8 @@ int pci_line(struct pci_device *device, struct irq_line *line)
     if (pin < 1 || pin > PINS)
         return -ENODEV;
     pin--;
-    for (unsigned i = 0; below->at.bus != device->host->bus_first; i++) {
-        bridge = bridge_above(below);
-        if (!bridge || i == ROOT_MAX)
+    for (unsigned i = 0; (bridge = pci_bridge_above(below)) != NULL; i++) {
+        if (i == ROOT_MAX)
             return -ENODEV;
         pin = (slot + pin) % PINS;
         slot = bridge->at.device;

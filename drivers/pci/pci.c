@@ -204,6 +204,21 @@ static bool leads_to_one_device(struct pci_device *bridge)
     return port == PCI_EXPRESS_ROOT_PORT || port == PCI_EXPRESS_DOWNSTREAM;
 }
 
+/* With both off nothing behind it can be reached, whatever its windows say. */
+static bool passes_on(struct pci_device *bridge)
+{
+    pci_command(bridge, 0, 0);
+    return bridge->command & (PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+}
+
+/* Numbers without windows are of no use, and would be in the way of ours. */
+static void leave_unnumbered(struct pci_device *bridge, uint32_t buses)
+{
+    bridge->unnumbered = unnumbered = true;
+    if (buses & 0xff00)
+        pci_write32(bridge, PCI_BUSES, bridge->at.bus);
+}
+
 /*
  * Buses are visited in rising order, and each but once: a bridge whose far side
  * has no larger number than its own bus, or one that another bridge has, is
@@ -215,8 +230,8 @@ static void note_bridge(struct scan *scan, struct pci_device *bridge)
     unsigned secondary = buses >> 8 & 0xff, subordinate = buses >> 16 & 0xff;
     char text[PCI_ADDRESS_TEXT];
 
-    if (!secondary || scan->numbering) {
-        bridge->unnumbered = unnumbered = true;
+    if (!secondary || scan->numbering || !passes_on(bridge)) {
+        leave_unnumbered(bridge, buses);
         return;
     }
     pci_address_text(bridge->at, text);
@@ -595,4 +610,15 @@ struct pci_device *pci_next(const struct pci_device *device)
     struct list *next = device ? device->link.next : devices.next;
 
     return next == &devices ? NULL : CONTAINER_OF(next, struct pci_device, link);
+}
+
+struct pci_device *pci_bridge_above(const struct pci_device *device)
+{
+    if (device->at.bus == device->host->bus_first)
+        return NULL;
+    for (struct pci_device *bridge = pci_next(NULL); bridge; bridge = pci_next(bridge))
+        if (bridge->header == PCI_HEADER_BRIDGE && bridge->host == device->host &&
+            bridge->secondary == device->at.bus)
+            return bridge;
+    return NULL;
 }

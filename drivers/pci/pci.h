@@ -160,6 +160,9 @@ void pci_release(struct pci_device *device);
 /* All devices: the first with NULL; NULL after the last. */
 struct pci_device *pci_next(const struct pci_device *device);
 
+/* The bridge to the bus that the device is on; NULL: it is a root bus. */
+struct pci_device *pci_bridge_above(const struct pci_device *device);
+
 /* Configuration accesses since the start, for the boot's budget. */
 extern uint64_t pci_config_accesses;
 
@@ -188,12 +191,14 @@ unsigned pci_capability(struct pci_device *device, uint8_t id, unsigned after);
 int pci_bar(struct pci_device *device, unsigned index, struct pci_bar *bar);
 
 /*
- * Where memory BARs that no firmware has placed may go, below 4 GiB or, high, wherever
- * 64 bits reach; called once each, when the first such BAR is wanted. NULL: nowhere.
+ * Where BARs that no firmware has placed may go: below 4 GiB, wherever 64 bits reach, in the
+ * ports. Called once for each, when the first such BAR is wanted. NULL: nowhere.
  */
-extern bool (*pci_find_window)(bool high, phys_addr_t *start, uint64_t *bytes);
+enum pci_room { PCI_ROOM_LOW, PCI_ROOM_HIGH, PCI_ROOM_PORTS, PCI_ROOMS };
 
-/* Gives a memory BAR that pci_bar() has sized an address. -ENOSPC: there is none for it. */
+extern bool (*pci_find_window)(enum pci_room room, phys_addr_t *start, uint64_t *bytes);
+
+/* Gives a BAR that pci_bar() has sized another address. -ENOSPC: there is none for it. */
 int pci_place_bar(struct pci_device *device, unsigned index);
 
 /*
@@ -202,8 +207,8 @@ int pci_place_bar(struct pci_device *device, unsigned index);
  * What was placed in between is what the bridge passes on.
  */
 struct pci_window {
-    phys_addr_t low, high; /* where it begins, below 4 GiB and wherever */
-    bool high_was_closed;  /* by a bridge above that does not pass on such addresses */
+    phys_addr_t start[PCI_ROOMS]; /* where it begins */
+    bool high_was_closed;         /* by a bridge above that does not pass on such addresses */
 };
 
 void pci_open_window(struct pci_device *bridge, struct pci_window *window);
@@ -221,6 +226,12 @@ void pci_forget_window(void);
  */
 int pci_map(struct pci_device *device, unsigned index, uint64_t offset, uint64_t bytes,
             volatile void **at);
+
+/*
+ * The first port of a port BAR, which is given one where it has none; decoding of ports is
+ * on then. Errors of pci_bar(); -EINVAL: a memory BAR; -ENXIO: there are no ports for it.
+ */
+int pci_ports(struct pci_device *device, unsigned index, uint16_t *first);
 
 /*
  * Where the interrupt pin of a function leads. -ENODEV: it has none, or nobody knows.

@@ -10,6 +10,10 @@
 #define MAX_REGIONS 8
 #define MAX_LINKS   4
 
+/* On a PC the chip set has ports of its own below, and again above (power management, hot-plug). */
+#define PORTS_START UINT64_C(0x1000)
+#define PORTS_END   UINT64_C(0xa000)
+
 static int add_ecam_regions(void)
 {
     struct acpi_ecam regions[MAX_REGIONS];
@@ -32,7 +36,7 @@ static bool find_low_window(phys_addr_t *start, uint64_t *bytes)
 {
     struct acpi_window window;
 
-    if (acpi_pci_window(false, &window))
+    if (acpi_pci_window(ACPI_PCI_LOW, &window))
         return false;
     *start = window.start;
     *bytes = window.bytes;
@@ -47,7 +51,7 @@ static bool find_high_window(phys_addr_t *start, uint64_t *bytes)
 
     if (!mmio_high_area(start, bytes))
         return false;
-    if (acpi_pci_window(true, &window))
+    if (acpi_pci_window(ACPI_PCI_HIGH, &window))
         return true;
     end = *start + *bytes;
     if (window.start >= end)
@@ -57,9 +61,30 @@ static bool find_high_window(phys_addr_t *start, uint64_t *bytes)
     return true;
 }
 
-static bool find_window(bool high, phys_addr_t *start, uint64_t *bytes)
+/* A machine whose host bridge passes on no ports tells of none. */
+static bool find_ports(phys_addr_t *start, uint64_t *bytes)
 {
-    return high ? find_high_window(start, bytes) : find_low_window(start, bytes);
+    struct acpi_window window;
+    uint64_t end;
+
+    if (acpi_pci_window(ACPI_PCI_PORTS, &window))
+        return false;
+    end = MIN(window.start + window.bytes, PORTS_END);
+    *start = MAX(window.start, PORTS_START);
+    *bytes = end - *start;
+    return *start < end;
+}
+
+static bool find_window(enum pci_room room, phys_addr_t *start, uint64_t *bytes)
+{
+    switch (room) {
+    case PCI_ROOM_LOW:
+        return find_low_window(start, bytes);
+    case PCI_ROOM_HIGH:
+        return find_high_window(start, bytes);
+    default:
+        return find_ports(start, bytes);
+    }
 }
 
 static struct irq_line line_of(struct acpi_irq irq)

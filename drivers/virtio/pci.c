@@ -336,14 +336,10 @@ static int map_common(struct virtio_pci *vp, const struct region *common)
 static void choose_notify(struct virtio_pci *vp, const struct region *found)
 {
     const struct region *port = &found[NOTIFY_PORT_CFG];
-    struct pci_bar bar;
 
     vp->notify = found[NOTIFY_CFG];
-    if (port->capability && pci_bar(vp->pci, port->bar, &bar) == 0 && bar.address) {
+    if (port->capability && pci_ports(vp->pci, port->bar, &vp->notify_port) == 0)
         vp->notify = *port;
-        vp->notify_port = (uint16_t)bar.address;
-        pci_command(vp->pci, PCI_COMMAND_IO, 0);
-    }
     vp->notify_multiplier =
         pci_read32(vp->pci, vp->notify.capability +
                                 offsetof(struct virtio_pci_notify_cap, notify_off_multiplier));

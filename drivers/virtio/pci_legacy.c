@@ -233,12 +233,11 @@ static int find_registers(struct virtio_pci_legacy *legacy)
     struct pci_bar bar;
     uint32_t header;
 
-    if (pci_bar(legacy->pci, 0, &bar) || bar.kind != PCI_BAR_IO || !bar.address)
+    if (pci_bar(legacy->pci, 0, &bar) || bar.kind != PCI_BAR_IO)
         return -ENXIO;
     header = header_bytes(legacy->pci);
-    if (bar.bytes < header)
+    if (bar.bytes < header || pci_ports(legacy->pci, 0, &legacy->ports))
         return -ENXIO;
-    legacy->ports = (uint16_t)bar.address;
     legacy->device.config_bytes = MIN((uint32_t)bar.bytes - header, (uint32_t)CONFIG_MAX_BYTES);
     pci_command(legacy->pci, PCI_COMMAND_IO, 0);
     return 0;

@@ -453,11 +453,11 @@ static void make_function(void)
     function->firmware_has_not_seen = true; /* a bridge without numbers is given some */
 }
 
-static bool find_window(bool high, phys_addr_t *start, uint64_t *bytes)
+static bool find_window(enum pci_room room, phys_addr_t *start, uint64_t *bytes)
 {
     *start = WINDOW;
     *bytes = HOST_REGISTERS_BYTES;
-    return !high && script.flags & PLACES;
+    return room == PCI_ROOM_LOW && script.flags & PLACES;
 }
 
 /* ---- all of it */

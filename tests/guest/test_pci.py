@@ -95,3 +95,23 @@ def test_a_disk_with_no_room_below_4_gib_is_driven_above_it(bus, tmp_path):
         guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
         assert guest.wait_exit(20) == 0
         assert "BAR 1 has no address" in guest.log and "BAR 4 has no address" not in guest.log
+
+
+# --- a PC whose firmware places nothing: qboot numbers bridges, and leaves the rest as it is
+
+LEGACY = "disable-modern=on,disable-legacy=off"
+BARE = ["-bios", "qboot.rom"]
+ROUTES = {"root": [], "port": ["-device", "pcie-root-port,id=p0,chassis=1"], "bridge": ["-device", "pci-bridge,id=bridge,chassis_nr=1"],
+          "deep": ["-device", "pci-bridge,id=outer,chassis_nr=1", "-device", "pci-bridge,id=deep,bus=outer,chassis_nr=2,addr=4"]}
+
+
+@pytest.mark.parametrize("machine, route, kind", [
+    ("q35", "root", ""), ("pc", "root", LEGACY), ("q35", "port", LEGACY), ("q35", "deep", LEGACY), ("pc", "bridge", "disable-legacy=on")])
+def test_a_disk_that_no_firmware_placed_is_driven_by_memory_and_by_ports(machine, route, kind, tmp_path):
+    disk, digest = random_disk(tmp_path / "disk", MIB)
+    place = {"root": "", "port": "bus=p0,", "bridge": "bus=bridge,addr=3,", "deep": "bus=deep,addr=3,"}[route]
+    args = BARE + ROUTES[route] + qemu.disk_args(disk, 0, True, place + kind)
+    with Guest("selftest", machine=machine, qemu_args=args, cmdline="-- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
+        assert guest.wait_exit(20) == 0
+        assert "BAR" not in guest.log

@@ -639,9 +639,17 @@ static unsigned window_asked, high_asked;
 static phys_addr_t high_start;
 static uint64_t high_bytes;
 
-static bool find_window(bool high, phys_addr_t *start, uint64_t *bytes)
+static phys_addr_t ports_start;
+static uint64_t ports_bytes;
+
+static bool find_window(enum pci_room room, phys_addr_t *start, uint64_t *bytes)
 {
-    if (high) {
+    if (room == PCI_ROOM_PORTS) {
+        *start = ports_start;
+        *bytes = ports_bytes;
+        return ports_bytes > 0;
+    }
+    if (room == PCI_ROOM_HIGH) {
         high_asked++;
         *start = high_start;
         *bytes = high_bytes;
@@ -658,7 +666,7 @@ static void use_window(phys_addr_t start, uint64_t bytes)
     window_start = start;
     window_bytes = bytes;
     window_asked = high_asked = 0;
-    high_bytes = 0;
+    high_bytes = ports_bytes = 0;
     pci_find_window = find_window;
 }
 
@@ -988,6 +996,138 @@ static void a_port_with_an_empty_slot_keeps_room_for_a_card(void **state)
     pci_find_window = NULL;
 }
 
+/* ---- ports */
+
+static void use_ports(uint16_t start, uint16_t bytes)
+{
+    use_window(0xfd000000, 32 * MIB);
+    ports_start = start;
+    ports_bytes = bytes;
+}
+
+static void ports_that_nobody_placed_get_some_beside_those_in_use(void **state)
+{
+    struct fake_function *function = one_function();
+    uint16_t first;
+
+    (void)state;
+    fake_pci_bar(fake_pci_function(fake, 0, 4, 0, 0x1af4, 1), 2, PCI_BAR_IO, 0x40, 0x1000);
+    fake_pci_bar(fake_pci_function(fake, 0, 5, 0, 0x1af4, 1), 0, PCI_BAR_IO, 0x20, 0x20e0);
+    fake_pci_bar(function, 0, PCI_BAR_IO, 0x40, 0);
+    fake_pci_bar(function, 1, PCI_BAR_IO, 0x40, 0);
+    fake_pci_bar(function, 2, PCI_BAR_IO, 0x40, 0);
+    fake_pci_bar(function, 3, PCI_BAR_MEMORY32, 0x1000, 0);
+    fake_pci_bar(function, 5, PCI_BAR_IO, 0x40, 0);
+    fake_put16(function, PCI_COMMAND, 0);
+    use_ports(0x1000, 0x1100); /* its last 32 are taken */
+    assert_int_equal(scan(), 3);
+    assert_int_equal(pci_ports(pci_next(NULL), 0, &first), 0);
+    assert_int_equal(first, 0x2000);
+    assert_int_equal(window_register(function, PCI_BAR0), 0x2000 | PCI_BAR_IS_IO);
+    assert_int_equal(fake_get16(function, PCI_COMMAND), PCI_COMMAND_IO);
+    assert_int_equal(pci_ports(pci_next(NULL), 1, &first), 0);
+    assert_int_equal(first, 0x2040);
+    assert_int_equal(pci_ports(pci_next(NULL), 2, &first), 0);
+    assert_int_equal(first, 0x2080);
+    assert_int_equal(pci_ports(pci_next(NULL), 5, &first), -ENXIO);
+    assert_int_equal(pci_ports(pci_next(NULL), 3, &first), -EINVAL);
+    assert_int_equal(pci_ports(pci_next(NULL), 4, &first), -ENOENT);
+    pci_find_window = NULL;
+}
+
+static void bridges_pass_on_the_ports_of_what_is_behind_them_and_no_others(void **state)
+{
+    struct fake_function *outer = fake_pci_new_bridge(fake, NULL, 1);
+    struct fake_function *inner = fake_pci_new_bridge(fake, outer, 2);
+    struct fake_function *without = fake_pci_new_bridge(fake, NULL, 2);
+    struct fake_function *late = fake_pci_new_bridge(fake, NULL, 3);
+    struct fake_function *deep = fake_pci_behind(fake, inner, 7, 0x1234, 0x10);
+    struct fake_function *beside = fake_pci_behind(fake, outer, 1, 0x1234, 0x12);
+    struct fake_function *none = fake_pci_behind(fake, late, 1, 0x1234, 0x12);
+
+    (void)state;
+    fake_pci_bar(deep, 0, PCI_BAR_IO, 0x40, 0);
+    fake_pci_bar(beside, 1, PCI_BAR_IO, 0x20, 0);
+    fake_pci_bar(none, 1, PCI_BAR_IO, 0x20, 0);
+    use_ports(0x1000, 0x2fff); /* of three windows the last lacks a port */
+    assert_int_equal(scan(), 7);
+    assert_int_equal(window_register(beside, PCI_BAR0 + 4), 0x1000 | PCI_BAR_IS_IO);
+    assert_int_equal(window_register(deep, PCI_BAR0), 0x2000 | PCI_BAR_IS_IO);
+    assert_int_equal(fake_get16(outer, PCI_BRIDGE_PORTS), 0x2010);
+    assert_int_equal(fake_get16(inner, PCI_BRIDGE_PORTS), 0x2020);
+    assert_int_equal(fake_get16(without, PCI_BRIDGE_PORTS), 0x00f0);
+    assert_int_equal(fake_get16(late, PCI_BRIDGE_PORTS), 0x00f0);
+    assert_int_equal(fake_get16(outer, PCI_COMMAND),
+                     PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    assert_int_equal(fake_get16(late, PCI_COMMAND), PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    pci_find_window = NULL;
+}
+
+static void ports_behind_a_bridge_of_firmware_come_out_of_its_window(void **state)
+{
+    struct fake_function *bridge = fake_pci_bridge(fake, 0, 1, 1, 1);
+    struct fake_function *behind = fake_pci_function(fake, 1, 0, 0, 0x1234, 0x9);
+    struct fake_function *sibling = fake_pci_function(fake, 1, 1, 0, 0x1234, 0x9);
+    struct pci_device *device;
+    uint16_t first;
+
+    (void)state;
+    fake_put16(bridge, PCI_BRIDGE_PORTS, 0x6060);
+    fake_pci_bar(behind, 0, PCI_BAR_IO, 0x800, 0);
+    fake_pci_bar(behind, 1, PCI_BAR_IO, 0x400, 0);
+    fake_pci_bar(sibling, 3, PCI_BAR_IO, 0x400, 0x6800); /* nobody has asked for it */
+    assert_int_equal(scan(), 3);
+    device = pci_next(pci_next(NULL));
+    assert_int_equal(pci_ports(device, 0, &first), 0);
+    assert_int_equal(first, 0x6000);
+    assert_int_equal(pci_ports(device, 1, &first), 0);
+    assert_int_equal(first, 0x6c00);
+}
+
+/* As a small firmware leaves it: numbers, but neither windows nor addresses. */
+static void a_bridge_that_passes_nothing_on_is_numbered_again(void **state)
+{
+    struct fake_function *bridge = fake_pci_new_bridge(fake, NULL, 1);
+    struct fake_function *inner = fake_pci_new_bridge(fake, bridge, 1);
+    struct fake_function *behind = fake_pci_behind(fake, inner, 2, 0x1234, 0x10);
+
+    (void)state;
+    fake_pci_bridge(fake, 0, 2, 1, 4);
+    fake_put32(bridge, PCI_BUSES, 0x020200);
+    fake_put32(inner, PCI_BUSES, 0x020202);
+    fake_pci_bar(behind, 0, PCI_BAR_MEMORY32, 0x1000, 0);
+    use_window(0xfd000000, 32 * MIB);
+    assert_int_equal(scan(), 4);
+    assert_int_equal(window_register(bridge, PCI_BUSES), 0x060500);
+    assert_int_equal(window_register(inner, PCI_BUSES), 0x060605);
+    assert_int_equal(window_register(behind, PCI_BAR0), 0xfd000000);
+    assert_int_equal(probes, 1);
+    pci_find_window = NULL;
+}
+
+/* Addresses at the upper end, as a BIOS gives them, leave what is below. */
+static void what_is_in_use_at_the_end_of_a_window_leaves_its_beginning(void **state)
+{
+    struct fake_function *high = fake_pci_function(fake, 0, 1, 0, 0x1af4, 1);
+    struct fake_function *function = one_function();
+    volatile void *at;
+
+    (void)state;
+    use_window(MMIO_START, MMIO_BYTES);
+    fake_pci_bar(high, 0, PCI_BAR_MEMORY32, 0x1000, MMIO_START + MMIO_BYTES - 0x1000);
+    fake_pci_bar(high, 1, PCI_BAR_MEMORY32, 0x1000, MMIO_START + MMIO_BYTES - 0x3000);
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY32, 0x8000, 0);
+    fake_pci_bar(function, 1, PCI_BAR_MEMORY32, 0x4000, 0);
+    fake_pci_bar(function, 2, PCI_BAR_MEMORY32, 0x4000, 0);
+    assert_int_equal(scan(), 2);
+    assert_int_equal(pci_map(pci_next(pci_next(NULL)), 0, 0, 4, &at), 0);
+    assert_ptr_equal(at, registers);
+    assert_int_equal(pci_map(pci_next(pci_next(NULL)), 1, 0, 4, &at), 0);
+    assert_ptr_equal(at, registers + 0x8000);
+    assert_int_equal(pci_map(pci_next(pci_next(NULL)), 2, 0, 4, &at), -ENXIO);
+    pci_find_window = NULL;
+}
+
 /* ---- MSI-X */
 
 static uint32_t entry_word(unsigned entry, unsigned offset)
@@ -1197,6 +1337,11 @@ int main(void)
         TEST(a_chain_of_bridges_without_end_is_followed_only_so_deep),
         TEST(a_window_that_is_full_leaves_bars_unplaced_and_nothing_overlaps),
         TEST(a_port_with_an_empty_slot_keeps_room_for_a_card),
+        TEST(ports_that_nobody_placed_get_some_beside_those_in_use),
+        TEST(bridges_pass_on_the_ports_of_what_is_behind_them_and_no_others),
+        TEST(ports_behind_a_bridge_of_firmware_come_out_of_its_window),
+        TEST(a_bridge_that_passes_nothing_on_is_numbered_again),
+        TEST(what_is_in_use_at_the_end_of_a_window_leaves_its_beginning),
         TEST(msix_masks_all_vectors_and_opens_the_one_that_is_set),
         TEST(msix_has_1_to_2048_vectors),
         TEST(msix_is_not_there_without_its_capability),
