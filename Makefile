@@ -39,7 +39,7 @@ DRIVER_SRCS := drivers/serial.c \
                drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/hotplug.c drivers/pci/line.c drivers/pci/msi.c drivers/pci/msix.c \
                drivers/pci/pci.c drivers/pci/place.c drivers/pci/ports.c drivers/pci/report.c drivers/pci/start.c \
                drivers/virtio/balloon.c drivers/virtio/console.c drivers/virtio/device.c drivers/virtio/mmio.c \
-               drivers/virtio/mmio_find.c drivers/virtio/names.c drivers/virtio/pci.c drivers/virtio/pci_legacy.c \
+               drivers/virtio/mmio_find.c drivers/virtio/names.c drivers/virtio/pci.c drivers/virtio/pci_legacy.c drivers/virtio/pci_registers.c \
                drivers/virtio/report.c drivers/virtio/rng.c drivers/virtio/virtq.c
 
 BOOT_SRCS := boot/entry64.c boot/handover.c boot/linux.c boot/multiboot2.c boot/pvh.c

@@ -22,6 +22,7 @@ static int n_devices;
 static bool unnumbered; /* a bridge without bus numbers was found */
 
 uint64_t pci_config_accesses;
+bool pci_handlers_access;
 
 /* ---- hosts and access */
 
@@ -78,6 +79,11 @@ uint16_t pci_read16(struct pci_device *device, unsigned offset)
 uint32_t pci_read32(struct pci_device *device, unsigned offset)
 {
     return host_read(device->host, device->at, offset, 4);
+}
+
+void pci_write8(struct pci_device *device, unsigned offset, uint8_t value)
+{
+    host_write(device, offset, 1, value);
 }
 
 void pci_write16(struct pci_device *device, unsigned offset, uint16_t value)

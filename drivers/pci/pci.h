@@ -166,9 +166,13 @@ struct pci_device *pci_bridge_above(const struct pci_device *device);
 /* Configuration accesses since the start, for the boot's budget. */
 extern uint64_t pci_config_accesses;
 
+/* Set for good before the first interrupt handler reads or writes configuration space. */
+extern bool pci_handlers_access;
+
 uint8_t pci_read8(struct pci_device *device, unsigned offset);
 uint16_t pci_read16(struct pci_device *device, unsigned offset);
 uint32_t pci_read32(struct pci_device *device, unsigned offset);
+void pci_write8(struct pci_device *device, unsigned offset, uint8_t value);
 void pci_write16(struct pci_device *device, unsigned offset, uint16_t value);
 void pci_write32(struct pci_device *device, unsigned offset, uint32_t value);
 

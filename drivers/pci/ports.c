@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Configuration space by ports 0xcf8 and 0xcfc (PCI Local Bus 3.0, §3.2.2.3.2):
- * one address register, so one caller at a time; 256 bytes a function.
+ * 256 bytes a function. There is one address register, so one caller at a time.
  */
 #include "drivers/pci/pci.h"
+#include "kernel/irq.h"
+#include "kernel/spinlock.h"
 #include "lib/base/errno.h"
 #include "lib/base/io.h"
 
@@ -18,20 +20,45 @@ static uint16_t select(struct pci_address at, unsigned offset)
     return (uint16_t)(PORT_VALUE + (offset & 3));
 }
 
+static struct spinlock address_lock;
+
+/* Kernel threads are one at a time anyway, and boots are counted in instructions. */
+static inline __attribute__((always_inline)) bool take_address(void)
+{
+    bool were_on;
+
+    if (!pci_handlers_access)
+        return false;
+    were_on = irq_save();
+    spin_take(&address_lock);
+    return were_on;
+}
+
+static inline __attribute__((always_inline)) void give_address(bool were_on)
+{
+    if (!pci_handlers_access)
+        return;
+    spin_give(&address_lock);
+    irq_restore(were_on);
+}
+
 static uint32_t ports_read(const struct pci_host *host, struct pci_address at, unsigned offset,
                            unsigned bytes)
 {
+    bool were_on = take_address();
     uint16_t port = select(at, offset);
+    uint32_t value;
 
     (void)host;
-    if (bytes == 1)
-        return port_read8(port);
-    return bytes == 2 ? port_read16(port) : port_read32(port);
+    value = bytes == 1 ? port_read8(port) : bytes == 2 ? port_read16(port) : port_read32(port);
+    give_address(were_on);
+    return value;
 }
 
 static void ports_write(const struct pci_host *host, struct pci_address at, unsigned offset,
                         unsigned bytes, uint32_t value)
 {
+    bool were_on = take_address();
     uint16_t port = select(at, offset);
 
     (void)host;
@@ -41,6 +68,7 @@ static void ports_write(const struct pci_host *host, struct pci_address at, unsi
         port_write16(port, (uint16_t)value);
     else
         port_write32(port, value);
+    give_address(were_on);
 }
 
 static struct pci_host ports_host = { .read = ports_read, .write = ports_write, .bus_last = 255 };

@@ -10,6 +10,7 @@
 #include "drivers/pci/pci.h"
 #include "drivers/virtio/device.h"
 #include "drivers/virtio/pci_legacy.h"
+#include "drivers/virtio/pci_registers.h"
 #include "drivers/virtio/spec/ids.h"
 #include "drivers/virtio/spec/pci.h"
 #include "drivers/virtio/transport.h"
@@ -33,11 +34,21 @@ struct region {
 struct virtio_pci {
     struct virtio_device device; /* first, as in drivers/virtio/pci_legacy.c */
     struct pci_device *pci;
-    volatile uint8_t *common, *config;
-    volatile uint8_t *isr; /* NULL: not needed so far */
+    struct pci_registers common, config;
+    struct pci_registers isr; /* not found: not needed so far */
     struct region notify;
     uint32_t notify_multiplier;
-    uint16_t notify_port; /* the BAR's first port; 0: it is in memory */
+    uint16_t notify_port;             /* the BAR's first port; 0: it is in memory */
+    struct pci_access_window window;  /* for BARs that cannot be mapped */
+    struct distant_doorbell *distant; /* those that are rung through it */
+};
+
+/* A doorbell that is more than a store. */
+struct distant_doorbell {
+    struct distant_doorbell *next;
+    uint16_t queue;
+    uint8_t bytes;
+    struct pci_registers registers;
 };
 
 _Static_assert(offsetof(struct virtio_pci, device) == 0, "remove() frees the whole by it");
@@ -47,9 +58,22 @@ static struct virtio_pci *pci_of(const struct virtio_device *dev)
     return CONTAINER_OF(dev, struct virtio_pci, device);
 }
 
-#define COMMON(dev, field) (pci_of(dev)->common + offsetof(struct virtio_pci_common_cfg, field))
+/* ---- registers, each in its own width (§4.1.3.1); 64-bit ones in halves */
 
-/* ---- registers, each in its own width (§4.1.3.1) */
+#define FIELD(field)                               \
+    offsetof(struct virtio_pci_common_cfg, field), \
+        sizeof(((struct virtio_pci_common_cfg *)0)->field)
+
+static inline uint32_t common_read(const struct virtio_device *dev, size_t field, size_t bytes)
+{
+    return pci_registers_read(&pci_of(dev)->common, (uint32_t)field, (unsigned)bytes);
+}
+
+static inline void common_write(const struct virtio_device *dev, size_t field, size_t bytes,
+                                uint32_t value)
+{
+    pci_registers_write(&pci_of(dev)->common, (uint32_t)field, (unsigned)bytes, value);
+}
 
 static void locate(const struct virtio_device *dev, struct text *text)
 {
@@ -60,12 +84,12 @@ static void locate(const struct virtio_device *dev, struct text *text)
 
 static uint8_t get_status(struct virtio_device *dev)
 {
-    return mmio_read8(COMMON(dev, device_status));
+    return (uint8_t)common_read(dev, FIELD(device_status));
 }
 
 static void set_status(struct virtio_device *dev, uint8_t status)
 {
-    mmio_write8(COMMON(dev, device_status), status);
+    common_write(dev, FIELD(device_status), status);
 }
 
 static void cut_off(struct virtio_device *dev)
@@ -75,119 +99,152 @@ static void cut_off(struct virtio_device *dev)
 
 static uint32_t get_features(struct virtio_device *dev, unsigned word)
 {
-    mmio_write32(COMMON(dev, device_feature_select), word);
-    return mmio_read32(COMMON(dev, device_feature));
+    common_write(dev, FIELD(device_feature_select), word);
+    return common_read(dev, FIELD(device_feature));
 }
 
 static void set_features(struct virtio_device *dev, unsigned word, uint32_t features)
 {
-    mmio_write32(COMMON(dev, driver_feature_select), word);
-    mmio_write32(COMMON(dev, driver_feature), features);
+    common_write(dev, FIELD(driver_feature_select), word);
+    common_write(dev, FIELD(driver_feature), features);
 }
 
 static uint32_t config_read(struct virtio_device *dev, uint32_t offset, unsigned bytes)
 {
-    volatile uint8_t *at = pci_of(dev)->config + offset;
-
-    if (bytes == 1)
-        return mmio_read8(at);
-    return bytes == 2 ? mmio_read16(at) : mmio_read32(at);
+    return pci_registers_read(&pci_of(dev)->config, offset, bytes);
 }
 
 static void config_write(struct virtio_device *dev, uint32_t offset, unsigned bytes, uint32_t value)
 {
-    volatile uint8_t *at = pci_of(dev)->config + offset;
-
-    if (bytes == 1)
-        mmio_write8(at, (uint8_t)value);
-    else if (bytes == 2)
-        mmio_write16(at, (uint16_t)value);
-    else
-        mmio_write32(at, value);
+    pci_registers_write(&pci_of(dev)->config, offset, bytes, value);
 }
 
 static uint32_t config_generation(struct virtio_device *dev)
 {
-    return mmio_read8(COMMON(dev, config_generation));
+    return common_read(dev, FIELD(config_generation));
 }
 
 /* ---- queues (§4.1.4.3, §4.1.4.4) */
+
+static struct distant_doorbell *distant_doorbell(struct virtio_pci *vp, uint16_t queue)
+{
+    struct distant_doorbell *distant = vp->distant;
+
+    while (distant && distant->queue != queue)
+        distant = distant->next;
+    if (distant)
+        return distant;
+    distant = kalloc(sizeof(*distant));
+    if (distant) {
+        distant->queue = queue;
+        distant->next = vp->distant;
+        vp->distant = distant;
+    }
+    return distant;
+}
+
+static void ring(void *argument, uint32_t value)
+{
+    const struct distant_doorbell *distant = argument;
+
+    pci_registers_write(&distant->registers, 0, distant->bytes, value);
+}
+
+/* One store where the BAR is mapped, else a write through configuration space. */
+static int reach_doorbell(struct virtio_pci *vp, uint16_t index, uint32_t offset, uint8_t bytes,
+                          struct virtq_doorbell *doorbell)
+{
+    struct distant_doorbell *distant;
+    struct pci_registers registers;
+
+    if (pci_registers_reach(&registers, &vp->window, vp->notify.bar, offset, bytes))
+        return -EINVAL;
+    if (registers.mapped) {
+        doorbell->kind = bytes > DOORBELL_BYTES ? VIRTQ_DOORBELL_MMIO32 : VIRTQ_DOORBELL_MMIO16;
+        doorbell->mmio = registers.mapped;
+        return 0;
+    }
+    distant = distant_doorbell(vp, index);
+    if (!distant)
+        return -ENOMEM;
+    distant->bytes = bytes;
+    distant->registers = registers;
+    doorbell->kind = VIRTQ_DOORBELL_HOOK;
+    doorbell->hook = ring;
+    doorbell->hook_argument = distant;
+    return 0;
+}
 
 /* What a notification says (§4.1.5.2) and where it goes; the queue is selected. */
 static int find_doorbell(struct virtio_device *dev, uint16_t index, struct virtq_doorbell *doorbell)
 {
     struct virtio_pci *vp = pci_of(dev);
-    uint64_t offset = (uint64_t)mmio_read16(COMMON(dev, queue_notify_off)) * vp->notify_multiplier;
+    uint64_t offset = (uint64_t)common_read(dev, FIELD(queue_notify_off)) * vp->notify_multiplier;
     bool wide = virtio_has(dev, VIRTIO_F_NOTIFICATION_DATA);
-    uint32_t bytes = wide ? 2 * DOORBELL_BYTES : DOORBELL_BYTES;
-    volatile void *at;
+    uint8_t bytes = wide ? 2 * DOORBELL_BYTES : DOORBELL_BYTES;
 
     /* Else a lying device would have us write into a neighbour's registers. */
     if (offset + bytes > vp->notify.length || !IS_ALIGNED(vp->notify.offset + offset, bytes))
         return -EINVAL;
     doorbell->value = virtio_has(dev, VIRTIO_F_NOTIF_CONFIG_DATA)
-                          ? mmio_read16(COMMON(dev, queue_notif_config_data))
+                          ? (uint16_t)common_read(dev, FIELD(queue_notif_config_data))
                           : index;
     if (vp->notify_port) {
         doorbell->kind = wide ? VIRTQ_DOORBELL_PORT32 : VIRTQ_DOORBELL_PORT16;
         doorbell->port = (uint16_t)(vp->notify_port + vp->notify.offset + offset);
         return 0;
     }
-    if (pci_map(vp->pci, vp->notify.bar, vp->notify.offset + offset, bytes, &at))
-        return -EINVAL;
-    doorbell->kind = wide ? VIRTQ_DOORBELL_MMIO32 : VIRTQ_DOORBELL_MMIO16;
-    doorbell->mmio = at;
-    return 0;
+    return reach_doorbell(vp, index, vp->notify.offset + (uint32_t)offset, bytes, doorbell);
 }
 
 static int queue_find(struct virtio_device *dev, uint16_t index, uint32_t *size_max,
                       struct virtq_doorbell *doorbell)
 {
-    mmio_write16(COMMON(dev, queue_select), index);
-    *size_max = mmio_read16(COMMON(dev, queue_size));
+    common_write(dev, FIELD(queue_select), index);
+    *size_max = common_read(dev, FIELD(queue_size));
     if (!*size_max)
         return -ENOENT;
     return find_doorbell(dev, index, doorbell);
 }
 
 /* The device says by the value it keeps whether it could take the vector (§4.1.5.1.2). */
-static bool take_vector(volatile uint8_t *field, uint16_t vector)
+static bool take_vector(struct virtio_device *dev, size_t field, size_t bytes, uint16_t vector)
 {
-    mmio_write16(field, vector);
-    return vector == VIRTIO_MSI_NO_VECTOR || mmio_read16(field) == vector;
+    common_write(dev, field, bytes, vector);
+    return vector == VIRTIO_MSI_NO_VECTOR || common_read(dev, field, bytes) == vector;
 }
 
-static void write_address(volatile uint8_t *field, dma_addr_t addr)
+static void write_address(struct virtio_device *dev, size_t field, size_t bytes, dma_addr_t addr)
 {
-    mmio_write32(field, (uint32_t)addr);
-    mmio_write32(field + 4, (uint32_t)(addr >> 32));
+    common_write(dev, field, bytes / 2, (uint32_t)addr);
+    common_write(dev, field + bytes / 2, bytes / 2, (uint32_t)(addr >> 32));
 }
 
 static int queue_start(struct virtio_device *dev, const struct virtio_queue_setup *setup)
 {
-    mmio_write16(COMMON(dev, queue_select), setup->index);
-    if (mmio_read16(COMMON(dev, queue_enable)))
+    common_write(dev, FIELD(queue_select), setup->index);
+    if (common_read(dev, FIELD(queue_enable)))
         return -EBUSY;
-    mmio_write16(COMMON(dev, queue_size), setup->size);
-    if (!take_vector(COMMON(dev, queue_msix_vector), setup->vector))
+    common_write(dev, FIELD(queue_size), setup->size);
+    if (!take_vector(dev, FIELD(queue_msix_vector), setup->vector))
         return -EAGAIN;
-    write_address(COMMON(dev, queue_desc), setup->descriptor_addr);
-    write_address(COMMON(dev, queue_driver), setup->driver_addr);
-    write_address(COMMON(dev, queue_device), setup->device_addr);
-    mmio_write16(COMMON(dev, queue_enable), 1);
+    write_address(dev, FIELD(queue_desc), setup->descriptor_addr);
+    write_address(dev, FIELD(queue_driver), setup->driver_addr);
+    write_address(dev, FIELD(queue_device), setup->device_addr);
+    common_write(dev, FIELD(queue_enable), 1);
     return 0;
 }
 
 static void queue_reset(struct virtio_device *dev, uint16_t index)
 {
-    mmio_write16(COMMON(dev, queue_select), index);
-    mmio_write16(COMMON(dev, queue_reset), 1);
+    common_write(dev, FIELD(queue_select), index);
+    common_write(dev, FIELD(queue_reset), 1);
 }
 
 static bool queue_is_reset(struct virtio_device *dev, uint16_t index)
 {
-    mmio_write16(COMMON(dev, queue_select), index);
-    return mmio_read16(COMMON(dev, queue_reset)) == 0;
+    common_write(dev, FIELD(queue_select), index);
+    return common_read(dev, FIELD(queue_reset)) == 0;
 }
 
 /* ---- interrupts (§4.1.5.1.2) */
@@ -204,7 +261,7 @@ static void vector_set(struct virtio_device *dev, uint16_t vector, struct irq_me
 
 static int vector_config(struct virtio_device *dev, uint16_t vector)
 {
-    return take_vector(COMMON(dev, config_msix_vector), vector) ? 0 : -EAGAIN;
+    return take_vector(dev, FIELD(config_msix_vector), vector) ? 0 : -EAGAIN;
 }
 
 static void vector_silence(struct virtio_device *dev, uint16_t vector)
@@ -222,7 +279,7 @@ static int line_find(struct virtio_device *dev, struct irq_line *line);
 /* Reading clears, and lowers the line (§4.1.4.5). */
 static uint8_t line_take(struct virtio_device *dev)
 {
-    return mmio_read8(pci_of(dev)->isr);
+    return (uint8_t)pci_registers_read(&pci_of(dev)->isr, 0, 1);
 }
 
 static const struct virtio_transport virtio_pci_transport = {
@@ -255,12 +312,19 @@ static const struct virtio_transport virtio_pci_transport = {
 
 /* The structures that are used, and what each needs at least: bytes, and alignment of its offset.
  */
-enum structure { COMMON_CFG, NOTIFY_CFG, NOTIFY_PORT_CFG, DEVICE_CFG, N_STRUCTURES };
+enum structure {
+    COMMON_CFG,
+    NOTIFY_CFG,
+    NOTIFY_PORT_CFG,
+    DEVICE_CFG,
+    N_STRUCTURES,
+    ISR_CFG = N_STRUCTURES, /* looked for when it is needed */
+};
 
 static const struct {
     uint8_t type, capability_bytes, least, align;
     bool by_port;
-} structures[N_STRUCTURES] = {
+} structures[] = {
     [COMMON_CFG] = { VIRTIO_PCI_CAP_COMMON_CFG, sizeof(struct virtio_pci_cap), COMMON_BYTES, 4,
                      false },
     [NOTIFY_CFG] = { VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap),
@@ -268,6 +332,7 @@ static const struct {
     [NOTIFY_PORT_CFG] = { VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap),
                           DOORBELL_BYTES, 2, true },
     [DEVICE_CFG] = { VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), 1, 4, false },
+    [ISR_CFG] = { VIRTIO_PCI_CAP_ISR_CFG, sizeof(struct virtio_pci_cap), 1, 1, false },
 };
 
 static bool is_usable(struct pci_device *pci, unsigned capability, enum structure structure,
@@ -286,8 +351,9 @@ static bool is_usable(struct pci_device *pci, unsigned capability, enum structur
 }
 
 /* Takes a capability for what it describes, unless an earlier one did. */
-static void consider(struct pci_device *pci, unsigned capability, struct region *found)
+static void consider(struct virtio_pci *vp, unsigned capability, struct region *found)
 {
+    struct pci_device *pci = vp->pci;
     uint32_t head = pci_read32(pci, capability);
     uint8_t bytes = (uint8_t)(head >> 8 * CAP(cap_len)),
             type = (uint8_t)(head >> 8 * CAP(cfg_type));
@@ -301,17 +367,14 @@ static void consider(struct pci_device *pci, unsigned capability, struct region 
             IS_ALIGNED(region.offset, structures[i].align))
             found[i] = region;
     }
+    if (type == VIRTIO_PCI_CAP_PCI_CFG)
+        pci_access_window_found(&vp->window, capability, bytes);
 }
 
-static int map_region(struct pci_device *pci, const struct region *region, uint32_t bytes,
-                      volatile uint8_t **at)
+static int reach_region(struct virtio_pci *vp, const struct region *region, uint32_t bytes,
+                        struct pci_registers *registers)
 {
-    volatile void *mapped;
-    int error = pci_map(pci, region->bar, region->offset, bytes, &mapped);
-
-    if (!error)
-        *at = mapped;
-    return error;
+    return pci_registers_reach(registers, &vp->window, region->bar, region->offset, bytes);
 }
 
 /* Whether the common structure is long enough for the field that a feature brings. */
@@ -321,15 +384,14 @@ static void add_feature(struct virtio_pci *vp, unsigned bit, size_t field, uint3
         virtio_features_add(&vp->device.transport_features, bit);
 }
 
-static int map_common(struct virtio_pci *vp, const struct region *common)
+static int reach_common(struct virtio_pci *vp, const struct region *common)
 {
     virtio_features_add(&vp->device.transport_features, VIRTIO_F_NOTIFICATION_DATA);
     add_feature(vp, VIRTIO_F_NOTIF_CONFIG_DATA,
                 offsetof(struct virtio_pci_common_cfg, queue_notif_config_data), common->length);
     add_feature(vp, VIRTIO_F_RING_RESET, offsetof(struct virtio_pci_common_cfg, queue_reset),
                 common->length);
-    return map_region(vp->pci, common, MIN(common->length, (uint32_t)COMMON_MAX_BYTES),
-                      &vp->common);
+    return reach_region(vp, common, MIN(common->length, (uint32_t)COMMON_MAX_BYTES), &vp->common);
 }
 
 /* By port where the device offers both: a host can tell ports apart faster (§4.1.4.4). */
@@ -340,6 +402,10 @@ static void choose_notify(struct virtio_pci *vp, const struct region *found)
     vp->notify = found[NOTIFY_CFG];
     if (port->capability && pci_ports(vp->pci, port->bar, &vp->notify_port) == 0)
         vp->notify = *port;
+    else if (!vp->notify.capability) {
+        vp->notify = *port;
+        vp->window.unmapped |= (uint8_t)(1u << port->bar);
+    }
     vp->notify_multiplier =
         pci_read32(vp->pci, vp->notify.capability +
                                 offsetof(struct virtio_pci_notify_cap, notify_off_multiplier));
@@ -352,30 +418,31 @@ static int find_registers(struct virtio_pci *vp)
     int error;
 
     while ((capability = pci_capability(vp->pci, PCI_CAP_VENDOR, capability)))
-        consider(vp->pci, capability, found);
+        consider(vp, capability, found);
     if (!found[COMMON_CFG].capability ||
         !(found[NOTIFY_CFG].capability || found[NOTIFY_PORT_CFG].capability))
         return -ENXIO;
     choose_notify(vp, found);
-    error = map_common(vp, &found[COMMON_CFG]);
+    error = reach_common(vp, &found[COMMON_CFG]);
     /* Some device types have no configuration of their own. */
     if (error || !found[DEVICE_CFG].capability)
         return error;
     vp->device.config_bytes = MIN(found[DEVICE_CFG].length, (uint32_t)CONFIG_MAX_BYTES);
-    return map_region(vp->pci, &found[DEVICE_CFG], vp->device.config_bytes, &vp->config);
+    return reach_region(vp, &found[DEVICE_CFG], vp->device.config_bytes, &vp->config);
 }
 
 /* Only who interrupts by its line has to be asked why. */
-static int map_isr(struct virtio_pci *vp)
+static int reach_isr(struct virtio_pci *vp)
 {
     unsigned capability = 0;
     struct region region;
 
-    while (!vp->isr && (capability = pci_capability(vp->pci, PCI_CAP_VENDOR, capability)))
+    while (!pci_registers_found(&vp->isr) &&
+           (capability = pci_capability(vp->pci, PCI_CAP_VENDOR, capability)))
         if (pci_read8(vp->pci, capability + CAP(cfg_type)) == VIRTIO_PCI_CAP_ISR_CFG &&
-            is_usable(vp->pci, capability, 1, &region))
-            map_region(vp->pci, &region, 1, &vp->isr);
-    return vp->isr ? 0 : -ENODEV;
+            is_usable(vp->pci, capability, ISR_CFG, &region))
+            reach_region(vp, &region, 1, &vp->isr);
+    return pci_registers_found(&vp->isr) ? 0 : -ENODEV;
 }
 
 static int line_find(struct virtio_device *dev, struct irq_line *line)
@@ -384,7 +451,7 @@ static int line_find(struct virtio_device *dev, struct irq_line *line)
     int error = pci_line(vp->pci, line);
 
     if (!error)
-        error = map_isr(vp);
+        error = reach_isr(vp);
     if (!error)
         pci_command(vp->pci, 0, PCI_COMMAND_INTX_OFF);
     return error;
@@ -425,7 +492,7 @@ static int probe(struct pci_device *pci)
     vp = kalloc(sizeof(*vp));
     if (!vp)
         return -ENOMEM;
-    vp->pci = pci;
+    vp->pci = vp->window.pci = pci;
     vp->device.transport = &virtio_pci_transport;
     vp->device.type = type_of(pci);
     error = find_registers(vp);
@@ -440,12 +507,24 @@ static int probe(struct pci_device *pci)
     return 0;
 }
 
+static void forget_doorbells(struct virtio_pci *vp)
+{
+    while (vp->distant) {
+        struct distant_doorbell *distant = vp->distant;
+
+        vp->distant = distant->next;
+        kfree(distant);
+    }
+}
+
 static void remove(struct pci_device *pci)
 {
     struct virtio_device *dev = pci->driver_state; /* with what it is the first part of */
 
     dev->gone = pci->gone;
     virtio_remove(dev);
+    if (dev->transport == &virtio_pci_transport)
+        forget_doorbells(pci_of(dev));
     kfree(dev);
 }
 

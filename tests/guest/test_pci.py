@@ -115,3 +115,35 @@ def test_a_disk_that_no_firmware_placed_is_driven_by_memory_and_by_ports(machine
         guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
         assert guest.wait_exit(20) == 0
         assert "BAR" not in guest.log
+
+
+# --- BARs that have no address: what the device's own window in configuration space is for
+
+WINDOW_USED = "BAR 4 is used through configuration space"
+
+
+@pytest.mark.parametrize("machine", ["pc", "q35"])
+def test_a_disk_without_an_address_is_driven_through_configuration_space(machine, tmp_path):
+    """Neither firmware nor tables: nobody knows where BARs may be."""
+    disk, digest = random_disk(tmp_path / "disk", MIB)
+    args = BARE + ["-machine", "acpi=off"] + qemu.disk_args(disk, 0, True)
+    with Guest("selftest", machine=machine, qemu_args=args, cmdline="-- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 30)
+        assert guest.wait_exit(20) == 0
+        assert WINDOW_USED in guest.log
+
+
+def test_a_disk_without_an_address_interrupts_by_its_line(tmp_path):
+    """Screens fill the window below 4 GiB, shared memory the one above; why the line is raised is read by the window."""
+    disk, digest = random_disk(tmp_path / "disk", MIB)
+    args = ports(5)
+    for port, mib in enumerate((128, 128, 64)):
+        args += ["-device", f"secondary-vga,vgamem_mb={mib},bus=port{port},romfile="]
+    for port in (3, 4):
+        args += ["-object", f"memory-backend-ram,id=shared{port},size=128G,reserve=off,share=on",
+                 "-device", f"ivshmem-plain,memdev=shared{port},bus=port{port}"]
+    args += qemu.disk_args(disk, 0, True)
+    with Guest("selftest", machine="microvm", qemu_args=args, cmdline="irq=intx -- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
+        assert guest.wait_exit(20) == 0
+        assert WINDOW_USED in guest.log and "irq" not in guest.log

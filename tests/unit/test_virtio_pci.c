@@ -996,7 +996,7 @@ static void the_vendors_own_data_is_not_looked_at(void **state)
     assert_int_equal(touches_of(VIRTIO_PCI_CAP_VENDOR_CFG, 24), 0);
 }
 
-static void the_window_into_the_bars_is_not_used(void **state)
+static void registers_that_are_mapped_need_no_window(void **state)
 {
     (void)state;
     assert_int_equal(touches_of(VIRTIO_PCI_CAP_PCI_CFG, 20), 0);
@@ -1032,6 +1032,257 @@ static void interrupts_by_message_do_not_read_the_isr(void **state)
     assert_true(virtio_config_changed(virtio_next(NULL)));
     forget();
     assert_int_equal(isr_reads, 0);
+}
+
+/* ---- registers through configuration space (§4.1.4.9) */
+
+#define WINDOW_FIELD(field) offsetof(struct virtio_pci_cfg_cap, field)
+
+static unsigned window_at; /* the capability */
+static unsigned window_reads, window_writes;
+
+/* PCI-WIN-03: only what some other capability describes may be reached. */
+static bool is_described(uint8_t bar, uint32_t offset, uint32_t bytes)
+{
+    for (unsigned at = function->space[PCI_CAP_FIRST]; at; at = function->space[at + 1]) {
+        struct virtio_pci_cap cap;
+
+        memcpy(&cap, function->space + at, sizeof(cap));
+        if (cap.cap_vndr == PCI_CAP_VENDOR && cap.cfg_type != VIRTIO_PCI_CAP_PCI_CFG &&
+            cap.bar == bar && offset >= cap.offset && bytes <= cap.length &&
+            offset - cap.offset <= cap.length - bytes)
+            return true;
+    }
+    return false;
+}
+
+/* Where the window leads, if that is allowed. */
+static uint32_t aimed_at(unsigned bytes)
+{
+    struct virtio_pci_cap cap;
+
+    memcpy(&cap, function->space + window_at, sizeof(cap));
+    if (cap.length != bytes || cap.offset % bytes)
+        break_rule("an access through the window that is not aligned or of another width");
+    if (!is_described(cap.bar, cap.offset, bytes))
+        break_rule("an access through the window to what no capability describes");
+    return cap.offset & (HOST_REGISTERS_BYTES - 1);
+}
+
+static uint32_t read_by_window(const struct pci_host *host, struct pci_address at, unsigned offset,
+                               unsigned bytes)
+{
+    uint32_t place;
+
+    if (offset != window_at + WINDOW_FIELD(pci_cfg_data))
+        return read_space(host, at, offset, bytes);
+    window_reads++;
+    place = aimed_at(bytes);
+    host_registers.read(place, bytes);
+    return (uint32_t)get(place, bytes);
+}
+
+static void write_by_window(const struct pci_host *host, struct pci_address at, unsigned offset,
+                            unsigned bytes, uint32_t value)
+{
+    if (offset == window_at + WINDOW_FIELD(pci_cfg_data)) {
+        uint32_t place = aimed_at(bytes);
+
+        window_writes++;
+        put(place, value, bytes);
+        host_registers.written(place, bytes);
+    } else if ((offset == window_at + WINDOW_FIELD(cap.bar) && bytes == 1) ||
+               (offset == window_at + WINDOW_FIELD(cap.offset) && bytes == 4) ||
+               (offset == window_at + WINDOW_FIELD(cap.length) && bytes == 4)) {
+        memcpy(function->space + offset, &value, bytes);
+    } else {
+        write_space(host, at, offset, bytes, value);
+    }
+}
+
+static void add_window(unsigned bytes)
+{
+    window_at = add_capability(VIRTIO_PCI_CAP_PCI_CFG, bytes, 0, 0, 0);
+    read_space = fake->host.read;
+    write_space = fake->host.write;
+    fake->host.read = read_by_window;
+    fake->host.write = write_by_window;
+    window_reads = window_writes = 0;
+}
+
+/* Nothing is mapped: the page is the fake device's own. */
+static void scan_unmapped(void)
+{
+    host_mmio_bytes = 0;
+    assert_int_equal(pci_add_host(&fake->host), 0);
+    assert_int_equal(pci_scan(), 1);
+}
+
+static void add_function_without_an_address(void)
+{
+    add_good_function();
+    fake_pci_bar(function, 4, PCI_BAR_MEMORY64, HOST_REGISTERS_BYTES, 0);
+    add_window(20);
+}
+
+static void a_bar_without_an_address_is_used_through_configuration_space(void **state)
+{
+    uint32_t config;
+
+    PROVES("PCI-WIN-01", "PCI-WIN-02", "PCI-WIN-03", "PCI-ACC-01", "PCI-CAP-08", "PCI-NTF-03");
+    (void)state;
+    add_function_without_an_address();
+    scan_unmapped();
+    assert_int_equal(probes, 1);
+    assert_true(virtio_next(NULL)->started);
+    assert_true(logged("BAR 4 is used through configuration space"));
+    for (unsigned i = 0; i < N_QUEUES; i++) {
+        assert_int_equal(device.queues[i].enable, 1);
+        assert_int_equal(device.queues[i].desc, queues[i].areas.descriptor_addr);
+        assert_int_equal(device.queues[i].device, queues[i].areas.device_addr);
+        virtq_notify(&queues[i].ring);
+        assert_int_equal(device.queues[i].kicks, 1);
+    }
+    put(DEVICE_AT + 4, 0x12345678, 4);
+    assert_int_equal(virtio_config_read(virtio_next(NULL), 4, &config, sizeof(config)), 0);
+    assert_int_equal(config, 0x12345678);
+    assert_true(queues[0].polled); /* the vectors' table is out of reach */
+    forget();
+    assert_int_equal(device.status, 0);
+    assert_int_equal(host_allocs_live, 0);
+}
+
+static void an_address_that_cannot_be_mapped_is_no_hindrance_either(void **state)
+{
+    (void)state;
+    add_good_function();
+    add_window(24);
+    scan_unmapped();
+    assert_true(virtio_next(NULL)->started);
+    assert_true(logged("BAR 4 lies where no device can be"));
+    forget();
+}
+
+/* Wide ones too, and again after a reset, which leaves no more than there were. */
+static void doorbells_alone_may_be_rung_through_configuration_space(void **state)
+{
+    static char byte;
+    struct virtq_elem elem = { (uintptr_t)&byte, 1 };
+    struct virtq_buffer buffer = { &elem, 1, 0, &byte };
+
+    PROVES("PCI-NTF-02", "PCI-WIN-03");
+    (void)state;
+    offer(VIRTIO_F_NOTIFICATION_DATA);
+    add_function_without_an_address();
+    scan_unmapped();
+    for (unsigned times = 0; times < 3; times++) {
+        unsigned live = host_allocs_live;
+
+        for (unsigned i = 0; i < N_QUEUES; i++) {
+            assert_int_equal(virtq_add(&queues[i].ring, &buffer, 1), 1);
+            virtq_publish(&queues[i].ring);
+            virtq_notify(&queues[i].ring);
+            assert_int_equal(device.queues[i].kicks, times + 1);
+            assert_int_equal(device.queues[i].kicked_with >> 16, 1);
+        }
+        assert_int_equal(virtio_reset(virtio_next(NULL)), 0);
+        assert_int_equal(virtio_reinit(virtio_next(NULL)), 0);
+        assert_int_equal(virtio_start(virtio_next(NULL)), 0);
+        assert_int_equal(host_allocs_live, live);
+    }
+    forget();
+    assert_int_equal(host_allocs_live, 0);
+}
+
+static void a_doorbell_by_port_without_ports_is_rung_through_configuration_space(void **state)
+{
+    (void)state;
+    add_function(VIRTIO_PCI_DEVICE_ID_BASE + VIRTIO_ID_NET);
+    add_common();
+    add_notify_by_port(0, 8);
+    add_window(20);
+    assert_int_equal(pci_add_host(&fake->host), 0);
+    host_registers_watch(true);
+    pci_scan();
+    assert_true(virtio_next(NULL)->started);
+    assert_int_equal(queues[1].ring.doorbell.kind, VIRTQ_DOORBELL_HOOK);
+    assert_int_equal(window_reads + window_writes, 0);
+    forget();
+}
+
+static struct irq_line line_5(unsigned irq)
+{
+    (void)irq;
+    return (struct irq_line){ .gsi = 5 };
+}
+
+static uint8_t isr;
+
+static void fill_isr(size_t offset, unsigned bytes)
+{
+    fill(offset, bytes);
+    if (offset != ISR_AT)
+        return;
+    put(offset, isr, 1);
+    isr = 0;
+}
+
+static void the_isr_is_read_through_configuration_space_in_the_handler(void **state)
+{
+    unsigned reads;
+
+    PROVES("PCI-WIN-01", "PCI-WIN-03");
+    (void)state;
+    add_function_without_an_address();
+    add_capability(VIRTIO_PCI_CAP_ISR_CFG, 16, 4, ISR_AT, 1);
+    fake_put16(function, PCI_INTERRUPT, 0x0105);
+    pci_isa_line = line_5;
+    host_registers.read = fill_isr;
+    scan_unmapped();
+    assert_true(virtio_next(NULL)->started);
+    reads = window_reads;
+    isr = VIRTIO_PCI_ISR_QUEUE;
+    assert_true(host_line_raise(5));
+    assert_true(window_reads > reads);
+    assert_int_equal(isr, 0); /* as reading leaves it */
+    assert_true(events[0].marked);
+    forget();
+    pci_isa_line = NULL;
+}
+
+static void a_window_that_is_cut_off_is_none(void **state)
+{
+    (void)state;
+    add_good_function();
+    fake_pci_bar(function, 4, PCI_BAR_MEMORY64, HOST_REGISTERS_BYTES, 0);
+    add_window(16);
+    scan_unmapped();
+    assert_int_equal(probes, 0);
+    forget();
+
+    fake = fake_pci_host(0, 0);
+    add_good_function();
+    fake_pci_bar(function, 4, PCI_BAR_MEMORY64, HOST_REGISTERS_BYTES, 0);
+    function->next_free = 0xf0;
+    add_window(20); /* its data would be beyond the space */
+    scan_unmapped();
+    assert_int_equal(probes, 0);
+    forget();
+}
+
+static void a_distant_doorbell_without_memory_fails_the_device(void **state)
+{
+    (void)state;
+    for (int allowed = 0; allowed < 16; allowed++) {
+        fake = fake_pci_host(0, 0);
+        add_function_without_an_address();
+        host_allocs_until_failure = allowed;
+        assert_int_equal(pci_add_host(&fake->host), 0);
+        pci_scan();
+        host_allocs_until_failure = -1;
+        forget();
+        assert_int_equal(host_allocs_live, 0);
+    }
 }
 
 static unsigned table_size;
@@ -1103,7 +1354,14 @@ int main(void)
         TEST(a_capability_of_an_unknown_type_is_skipped),
         TEST(a_reset_is_waited_for_until_the_status_reads_0),
         TEST(the_vendors_own_data_is_not_looked_at),
-        TEST(the_window_into_the_bars_is_not_used),
+        TEST(registers_that_are_mapped_need_no_window),
+        TEST(a_bar_without_an_address_is_used_through_configuration_space),
+        TEST(an_address_that_cannot_be_mapped_is_no_hindrance_either),
+        TEST(doorbells_alone_may_be_rung_through_configuration_space),
+        TEST(a_doorbell_by_port_without_ports_is_rung_through_configuration_space),
+        TEST(the_isr_is_read_through_configuration_space_in_the_handler),
+        TEST(a_window_that_is_cut_off_is_none),
+        TEST(a_distant_doorbell_without_memory_fails_the_device),
         TEST(interrupts_by_message_do_not_read_the_isr),
         TEST(no_vector_beyond_the_table_is_asked_for),
     };
