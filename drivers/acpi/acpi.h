@@ -161,6 +161,12 @@ struct acpi_window {
 
 int acpi_pci_window(enum acpi_pci_space space, struct acpi_window *window);
 
+/*
+ * The buses that the DSDT's host bridges lead to, but for those that do not say: up to max, in no
+ * order; how many. Costs as acpi_find_devices().
+ */
+unsigned acpi_pci_roots(uint8_t *buses, unsigned max);
+
 /* The address of the first HPET's registers; 0: none. HPET specification 1.0a, §3.2.4. */
 phys_addr_t acpi_hpet(void);
 

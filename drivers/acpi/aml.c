@@ -329,6 +329,17 @@ bool aml_generation_id(struct aml aml, phys_addr_t *address)
            (constant_address(body, address) || added_address(aml, body, address));
 }
 
+unsigned aml_root_buses(struct aml aml, uint8_t *buses, unsigned max)
+{
+    unsigned n = 0;
+    uint64_t bus;
+
+    while (n < max && find_name(&aml, "_BBN"))
+        if (read_constant(&aml, &bus) && bus <= UINT8_MAX)
+            buses[n++] = (uint8_t)bus;
+    return n;
+}
+
 bool aml_ecam_base(struct aml aml, phys_addr_t *base)
 {
     while (find_name(&aml, "_CBA")) {

@@ -52,6 +52,9 @@ bool aml_event_device(struct aml body, struct aml_event_device *found);
  */
 bool aml_generation_id(struct aml aml, phys_addr_t *address);
 
+/* Each Name(_BBN, constant), the bus that a host bridge leads to: up to max, how many. */
+unsigned aml_root_buses(struct aml aml, uint8_t *buses, unsigned max);
+
 /* The host bridge's _CBA, where it returns a constant. */
 bool aml_ecam_base(struct aml aml, phys_addr_t *base);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The PCI host bridge's windows, out of the bytes of its constant _CRS. */
+/* What the DSDT tells of PCI host bridges: windows, out of the bytes of a constant _CRS, and buses.
+ */
 #include "drivers/acpi/tables.h"
 #include "lib/base/errno.h"
 #include "lib/base/string.h"
@@ -87,4 +88,9 @@ int acpi_pci_window(enum acpi_pci_space space, struct acpi_window *window)
             return 0;
         }
     return -ENODEV;
+}
+
+unsigned acpi_pci_roots(uint8_t *buses, unsigned max)
+{
+    return aml_root_buses(acpi_dsdt(), buses, max);
 }

@@ -89,6 +89,8 @@ int pci_line(struct pci_device *device, struct irq_line *line)
         return gpex_line(slot, pin, line);
     if (!root || root->vendor != INTEL || root->device != INTEL_Q35)
         return register_line(device, line);
+    if (below->at.bus != device->host->bus_first)
+        slot %= PINS; /* the chip set's own devices are on the first root bus */
     *line = (struct irq_line){ .gsi = q35_gsi(slot, pin), .level_triggered = true };
     return 0;
 }

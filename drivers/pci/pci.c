@@ -7,12 +7,15 @@
 #include "lib/base/errno.h"
 #include "lib/base/format.h"
 
-#define ALL_ONES        UINT32_MAX
-#define MAX_FUNCTIONS   1024 /* a host that shows more of them shows ghosts */
-#define N_BUSES         256
-#define DEVICES_PER_BUS 32
-#define FUNCTIONS       8
-#define DEEPEST         8 /* bridges below each other that get numbers here: the stack is finite */
+#define ALL_ONES           UINT32_MAX
+#define MAX_FUNCTIONS      1024 /* a host that shows more of them shows ghosts */
+#define N_BUSES            256
+#define DEVICES_PER_BUS    32
+#define FUNCTIONS          8
+#define VENDOR_REDHAT      0x1b36
+#define DEVICE_PXB         0x0009
+#define DEVICE_PXB_EXPRESS 0x000b
+#define DEEPEST            8 /* bridges below each other that get numbers here: the stack is finite */
 
 extern const struct pci_driver __start_pci_drivers[], __stop_pci_drivers[];
 
@@ -21,6 +24,7 @@ static struct list devices = LIST_INIT(devices);
 static int n_devices;
 static bool unnumbered; /* a bridge without bus numbers was found */
 
+unsigned (*pci_find_roots)(uint8_t *buses, unsigned max);
 uint64_t pci_config_accesses;
 bool pci_handlers_access;
 
@@ -186,6 +190,7 @@ struct scan {
     const struct pci_host *host;
     uint8_t wanted[N_BUSES / 8]; /* buses to visit: there, or found behind a bridge */
     uint8_t single[N_BUSES / 8]; /* behind a PCI Express port: only device 0 can be there */
+    bool expanded;               /* a function was found that leads to another root bus */
     bool numbering; /* behind a bridge that has no numbers but ours: nor has any there */
 };
 
@@ -253,6 +258,13 @@ static void note_bridge(struct scan *scan, struct pci_device *bridge)
         add_to_set(scan->single, secondary);
 }
 
+/* QEMU's expander bridges: host bridges to root buses of their own, of which only ACPI tells. */
+static bool is_expander(const struct pci_device *device)
+{
+    return device->vendor == VENDOR_REDHAT &&
+           (device->device == DEVICE_PXB || device->device == DEVICE_PXB_EXPRESS);
+}
+
 /* 0: nobody there; 1: listed; -ENOMEM, -ENOSPC. */
 static int find_function(struct scan *scan, struct pci_address at, bool *multi)
 {
@@ -278,6 +290,7 @@ static int find_function(struct scan *scan, struct pci_address at, bool *multi)
     n_devices++;
     if (device->header == PCI_HEADER_BRIDGE)
         note_bridge(scan, device);
+    scan->expanded |= is_expander(device);
     return 1;
 }
 
@@ -313,7 +326,30 @@ static int scan_bus(struct scan *scan, unsigned bus)
     return 0;
 }
 
-static int scan_host(const struct pci_host *host)
+static void add_root(struct pci_host *host, uint8_t bus)
+{
+    unsigned i = host->n_roots++;
+
+    for (; i && host->roots[i - 1] > bus; i--)
+        host->roots[i] = host->roots[i - 1];
+    host->roots[i] = bus;
+}
+
+/* A bus that some bridge leads to already is no root bus, whatever the tables say. */
+static void find_roots(struct pci_host *host, struct scan *scan)
+{
+    uint8_t told[PCI_ROOTS];
+    unsigned n = pci_find_roots ? pci_find_roots(told, PCI_ROOTS) : 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (told[i] <= host->bus_first || told[i] > host->bus_last || in_set(scan->wanted, told[i]))
+            continue;
+        add_to_set(scan->wanted, told[i]);
+        add_root(host, told[i]);
+    }
+}
+
+static int scan_host(struct pci_host *host)
 {
     struct scan scan = { .host = host };
 
@@ -323,6 +359,8 @@ static int scan_host(const struct pci_host *host)
 
         if (error)
             return error;
+        if (scan.expanded && bus == host->bus_first)
+            find_roots(host, &scan);
     }
     return 0;
 }
@@ -398,7 +436,8 @@ static int number_bridge(struct scan *scan, struct pci_device *bridge, struct nu
     return error;
 }
 
-/* The numbers that are left on the bridge's bus: behind those of all bridges there. */
+/* The numbers that are left on the bridge's bus: behind those of all bridges there, before the next
+ * root bus. */
 static struct numbers numbers_beside(const struct pci_device *bridge)
 {
     struct numbers numbers = { bridge->at.bus + 1u, bridge->host->bus_last };
@@ -411,6 +450,9 @@ static struct numbers numbers_beside(const struct pci_device *bridge)
         if (other->secondary && other->secondary == bridge->at.bus)
             numbers.last = other->subordinate;
     }
+    for (unsigned i = bridge->host->n_roots; i--;)
+        if (bridge->host->roots[i] > bridge->at.bus)
+            numbers.last = MIN(numbers.last, bridge->host->roots[i] - 1u);
     return numbers;
 }
 

@@ -32,6 +32,8 @@ struct pci_address {
     uint8_t function; /* 0 to 7 */
 };
 
+#define PCI_ROOTS 16
+
 /*
  * A way to reach the configuration space of some buses. bytes is 1, 2 or 4 and
  * the offset a multiple of it, below 4096 (below 256 where extended is false).
@@ -45,7 +47,9 @@ struct pci_host {
     void (*forget)(struct pci_host *host); /* by pci_forget(): its memory's owner; may be NULL */
     uint16_t segment;
     uint8_t bus_first, bus_last;
-    bool extended;    /* 4096 bytes a function, else 256 */
+    bool extended;   /* 4096 bytes a function, else 256 */
+    uint8_t n_roots; /* root buses beside bus_first, in rising order; set by pci_scan() */
+    uint8_t roots[PCI_ROOTS];
     struct list link; /* set by pci_add_host() */
 };
 
@@ -131,6 +135,12 @@ int pci_add_ecam(uint16_t segment, phys_addr_t base, uint8_t bus_first, uint8_t 
 
 /* Ports 0xcf8 and 0xcfc. -ENODEV: nobody answers there. */
 int pci_add_ports(void);
+
+/*
+ * Buses that host bridges beside the first one lead to, up to max, in any order; how many. Called
+ * where the first root bus shows that there are some. NULL: none are known.
+ */
+extern unsigned (*pci_find_roots)(uint8_t *buses, unsigned max);
 
 /*
  * Finds the functions of all hosts, those behind bridges too, and lets drivers

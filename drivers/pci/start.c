@@ -117,6 +117,7 @@ static int start(void)
         return 0;
     pci_find_window = find_window;
     pci_find_links = find_links;
+    pci_find_roots = acpi_pci_roots;
     pci_isa_line = isa_line;
     n = pci_scan();
     return n < 0 ? n : 0;

@@ -147,3 +147,20 @@ def test_a_disk_without_an_address_interrupts_by_its_line(tmp_path):
         guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
         assert guest.wait_exit(20) == 0
         assert WINDOW_USED in guest.log and "irq" not in guest.log
+
+
+# --- root buses beside the first: QEMU's expander bridges
+
+EXPRESS = ["-device", "pxb-pcie,id=x,bus_nr=0x40,bus=pcie.0", "-device", "pcie-root-port,id=xport,bus=x,chassis=1,slot=1,addr=3",
+           "-device", "pxb-pcie,id=y,bus_nr=0x80,bus=pcie.0"]
+PLAIN = ["-device", "pxb,id=x,bus_nr=0x40", "-device", "pxb,id=y,bus_nr=0x80,bus=pci.0"]
+
+
+@pytest.mark.parametrize("machine, firmware, irq", [("q35", [], "msix"), ("q35", [], "intx"), ("q35", BARE, "msix"), ("pc", [], "intx")])
+def test_a_disk_behind_another_root_bus_is_found_and_read(machine, firmware, irq, tmp_path):
+    disk, digest = random_disk(tmp_path / "disk", MIB)
+    buses, place = (EXPRESS, "bus=xport") if machine == "q35" else (PLAIN, "bus=x,addr=2")
+    args = firmware + buses + qemu.disk_args(disk, 0, True, place)
+    with Guest("selftest", machine=machine, qemu_args=args, cmdline=f"irq={irq} -- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
+        assert guest.wait_exit(20) == 0

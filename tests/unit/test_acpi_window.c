@@ -145,6 +145,30 @@ static void a_microvm_has_no_ports(void **state)
     assert_int_equal(acpi_pci_window(ACPI_PCI_PORTS, &window), -ENODEV);
 }
 
+/* As QEMU writes an expander's host bridge; a method and a number that no bus has are passed over.
+ */
+static void buses_of_further_host_bridges_are_found(void **state)
+{
+    static const uint8_t names[] = { 0x08, '_', 'B',  'B',  'N',  0x0a, 0x40, 0x14, '_',
+                                     'B',  'B', 'N',  0x00, 0xa4, 0x0a, 0x50, 0x08, '_',
+                                     'B',  'B', 'N',  0x0b, 0x00, 0x01, 0x08, '_',  'B',
+                                     'B',  'N', 0x01, 0x08, '_',  'B',  'B',  'N',  0x0a };
+    uint8_t buses[4] = { 0 };
+
+    (void)state;
+    dsdt_bytes = sizeof(names);
+    dsdt = malloc(dsdt_bytes);
+    memcpy(dsdt, names, dsdt_bytes);
+    assert_int_equal(acpi_pci_roots(buses, 4), 3);
+    assert_int_equal(buses[0], 0x40);
+    assert_int_equal(buses[1], 0); /* the method's first byte */
+    assert_int_equal(buses[2], 1);
+    assert_int_equal(acpi_pci_roots(buses, 1), 1);
+    assert_int_equal(acpi_pci_roots(buses, 0), 0);
+    use_table(q35_dsdt, sizeof(q35_dsdt) - HEADER_BYTES);
+    assert_int_equal(acpi_pci_roots(buses, 4), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +179,7 @@ int main(void)
         cmocka_unit_test_teardown(the_windows_of_a_q35_are_those_of_root_bus_0, tear_down),
         cmocka_unit_test_teardown(a_q35_cut_anywhere_has_whole_windows_or_none, tear_down),
         cmocka_unit_test_teardown(a_microvm_has_no_ports, tear_down),
+        cmocka_unit_test_teardown(buses_of_further_host_bridges_are_found, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

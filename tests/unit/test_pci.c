@@ -1128,6 +1128,102 @@ static void what_is_in_use_at_the_end_of_a_window_leaves_its_beginning(void **st
     pci_find_window = NULL;
 }
 
+/* ---- root buses beside the first */
+
+static unsigned roots_asked;
+
+static unsigned find_roots(uint8_t *buses, unsigned max)
+{
+    static const uint8_t told[] = { 0x80, 0, 0x40, 1, 0x40 };
+
+    roots_asked++;
+    assert_true(max >= ARRAY_SIZE(told));
+    memcpy(buses, told, sizeof(told));
+    return ARRAY_SIZE(told);
+}
+
+static int with_roots(void **state)
+{
+    roots_asked = 0;
+    pci_find_roots = find_roots;
+    return set_up(state);
+}
+
+static int without_roots(void **state)
+{
+    pci_find_roots = NULL;
+    return tear_down(state);
+}
+
+static void add_expander(void)
+{
+    fake_pci_function(fake, 0, 9, 0, 0x1b36, 0x000b);
+}
+
+static void root_buses_that_the_tables_tell_of_are_walked_with_what_is_behind_them(void **state)
+{
+    (void)state;
+    add_expander();
+    fake_pci_bridge(fake, 0, 1, 1, 1);
+    fake_pci_function(fake, 1, 0, 0, 0x1234, 0x10);
+    fake_pci_bridge(fake, 0x40, 0, 0x41, 0x41);
+    fake_pci_function(fake, 0x41, 2, 0, 0x1234, 0x10);
+    fake_pci_function(fake, 0x80, 3, 0, 0x1234, 0x10);
+    fake_pci_function(fake, 0x20, 3, 0, 0x1234, 0x10); /* nobody tells of it */
+    assert_int_equal(scan(), 6);
+    assert_int_equal(probes, 3);
+    assert_int_equal(roots_asked, 1);
+    for (struct pci_device *device = pci_next(NULL); device; device = pci_next(device))
+        assert_int_equal(pci_bridge_above(device) != NULL,
+                         device->at.bus == 1 || device->at.bus == 0x41);
+}
+
+static void nobody_asks_for_root_buses_where_nothing_leads_to_them(void **state)
+{
+    (void)state;
+    fake_pci_function(fake, 0, 0, 0, 0x8086, 0x29c0);
+    fake_pci_function(fake, 0x40, 0, 0, 0x1234, 0x10);
+    assert_int_equal(scan(), 1);
+    assert_int_equal(roots_asked, 0);
+    assert_int_equal(pci_config_accesses, 33);
+}
+
+static void bus_numbers_end_before_the_next_root_bus(void **state)
+{
+    struct fake_function *first, *second, *far;
+
+    (void)state;
+    add_expander();
+    fake_pci_bridge(fake, 0, 1, 1, 0x3e); /* leaves one number */
+    first = fake_pci_new_bridge(fake, NULL, 2);
+    second = fake_pci_new_bridge(fake, NULL, 3);
+    far = fake_pci_new_bridge(fake, NULL, 4);
+    far->at.bus = 0x40;
+    fake_pci_behind(fake, far, 0, 0x1234, 0x10);
+    fake_pci_behind(fake, second, 0, 0x1234, 0x10);
+    assert_int_equal(scan(), 6);
+    assert_int_equal(window_register(first, PCI_BUSES), 0x3f3f00);
+    assert_int_equal(window_register(second, PCI_BUSES), 0);
+    assert_int_equal(window_register(far, PCI_BUSES), 0x414140);
+    assert_true(logged("0000:00:03.0: no bus number for this bridge"));
+    assert_int_equal(probes, 1);
+}
+
+static void pins_on_another_root_bus_lead_to_the_slots_lines(void **state)
+{
+    (void)state;
+    add_expander();
+    fake_pci_function(fake, 0, 0, 0, 0x8086, 0x29c0);
+    add_pinned(0x80, 3, 0x020a);
+    add_pinned(0x80, 26, 0x030a);
+    fake_pci_bridge(fake, 0x40, 6, 0x41, 0x41);
+    add_pinned(0x41, 1, 0x010a);
+    scan();
+    assert_int_equal(gsi_of(0x80, 3), 20);
+    assert_int_equal(gsi_of(0x80, 26), 20);
+    assert_int_equal(gsi_of(0x41, 1), 20 + (6 + 1) % 4);
+}
+
 /* ---- MSI-X */
 
 static uint32_t entry_word(unsigned entry, unsigned offset)
@@ -1285,7 +1381,8 @@ static void ecam_refuses_bases_that_cannot_be(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)  cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define ROOTS(name) cmocka_unit_test_setup_teardown(name, with_roots, without_roots)
     const struct CMUnitTest tests[] = {
         TEST(scan_of_an_empty_bus_finds_nothing_with_one_access_a_slot),
         TEST(scan_without_any_host_finds_nothing),
@@ -1337,6 +1434,10 @@ int main(void)
         TEST(a_chain_of_bridges_without_end_is_followed_only_so_deep),
         TEST(a_window_that_is_full_leaves_bars_unplaced_and_nothing_overlaps),
         TEST(a_port_with_an_empty_slot_keeps_room_for_a_card),
+        ROOTS(root_buses_that_the_tables_tell_of_are_walked_with_what_is_behind_them),
+        ROOTS(nobody_asks_for_root_buses_where_nothing_leads_to_them),
+        ROOTS(bus_numbers_end_before_the_next_root_bus),
+        ROOTS(pins_on_another_root_bus_lead_to_the_slots_lines),
         TEST(ports_that_nobody_placed_get_some_beside_those_in_use),
         TEST(bridges_pass_on_the_ports_of_what_is_behind_them_and_no_others),
         TEST(ports_behind_a_bridge_of_firmware_come_out_of_its_window),
