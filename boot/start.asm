@@ -129,17 +129,17 @@ boot_start:
         add     edi, 8
         add     eax, 0x1000
         loop    .next_table
-        mov     eax, ebx                ; ... then the rest of the GiB in 2 MiB pages
-        shl     eax, 21
-        or      eax, PTE_PRESENT | PTE_WRITE | PTE_LARGE
-        mov     ecx, 512
+        mov     ecx, 512                ; ... then the rest of the GiB in 2 MiB pages, from its end
         sub     ecx, ebx
+        lea     ebx, [edi + ecx * 8]
+        mov     eax, (511 << 21) + PTE_PRESENT + PTE_WRITE + PTE_LARGE
+        mov     edx, PTE_NX_HIGH
 .next_large:
-        mov     [edi], eax
-        mov     dword [edi + 4], PTE_NX_HIGH
-        add     edi, 8
-        add     eax, 0x200000
+        mov     [edi + ecx * 8 - 8], eax
+        mov     [edi + ecx * 8 - 4], edx
+        sub     eax, 1 << 21
         loop    .next_large
+        mov     edi, ebx
 
         xor     eax, eax                ; the page tables follow
         mov     ebx, PTE_PRESENT
@@ -219,16 +219,18 @@ bits 32
 ; Page table entries from [edi] for the pages [eax, ecx), flags in ebx (low) and
 ; edx (high). Moves edi and eax on.
 fill_until:
+        add     ecx, ebx
+        add     eax, ebx
+        jmp     .until
 .next:
-        cmp     eax, ecx
-        jae     .done
-        lea     esi, [eax + ebx]
-        mov     [edi], esi
+        mov     [edi], eax
         mov     [edi + 4], edx
         add     edi, 8
         add     eax, 0x1000
-        jmp     .next
-.done:
+.until:
+        cmp     eax, ecx
+        jb      .next
+        sub     eax, ebx
         ret
 
 ; Says why (esi) on the serial line, then resets by a fault nobody handles. Works
