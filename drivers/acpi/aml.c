@@ -26,6 +26,8 @@
 #define REGION_IN_MEMORY 0
 
 #define NAME_BYTES 4
+#define HID_AT     6 /* in Name(_HID, "...") */
+#define HID_MAX    8 /* of the text, §6.1.5 */
 
 /* Resource descriptors, §6.4. */
 #define RESOURCE_LARGE       0x80
@@ -67,6 +69,43 @@ bool aml_find(struct aml *aml, const void *pattern, size_t bytes)
             *aml = skip(*aml, (size_t)(at - aml->at));
             return true;
         }
+    return false;
+}
+
+/* From byte to byte as each tells, until one tells 0 or the end is passed; `at` is before it. */
+static __attribute__((noinline)) size_t leap(struct aml aml, size_t at, const uint8_t *step)
+{
+    uint8_t bytes;
+
+    do {
+        bytes = step[aml.at[at]];
+        at += bytes;
+    } while (bytes && at < aml.bytes);
+    return at;
+}
+
+/*
+ * The same where a whole table is searched, by Boyer, Moore and Horspool: the byte where the
+ * pattern may end tells how far it is to the next such place. 0: it does end with that byte.
+ * Patterns have up to 255 bytes.
+ */
+static bool find_in_table(struct aml *aml, const void *pattern, size_t bytes)
+{
+    const uint8_t *wanted = pattern;
+    const size_t last = bytes - 1;
+    uint8_t step[256];
+
+    memset(step, (int)bytes, sizeof(step));
+    for (size_t i = 0; i < last; i++)
+        step[wanted[i]] = (uint8_t)(last - i);
+    step[wanted[last]] = 0;
+    for (size_t end = last; end < aml->bytes; end++) {
+        end = leap(*aml, end, step);
+        if (end < aml->bytes && memcmp(aml->at + end - last, wanted, last) == 0) {
+            *aml = skip(*aml, end - last);
+            return true;
+        }
+    }
     return false;
 }
 
@@ -150,32 +189,46 @@ bool aml_sleep_type_s5(struct aml aml, uint8_t *type)
     return false;
 }
 
-/* Name(_HID, "...") with this text. */
-static bool has_hid(struct aml aml, const char *hid)
+/*
+ * The inside of the device whose first statement stands `offset` bytes from the start; opcode,
+ * PkgLength of one to four bytes and name lie before it. false: it is no device's first.
+ */
+static bool enter_device(struct aml aml, size_t offset, struct aml *body)
 {
-    static const char start[] = { AML_NAME, '_', 'H', 'I', 'D', AML_STRING };
+    for (size_t length_bytes = 1; length_bytes <= 4; length_bytes++) {
+        size_t before = 2 + length_bytes + NAME_BYTES;
+        struct aml device;
 
-    return starts_with(aml, start, sizeof(start)) &&
-           starts_with(skip(aml, sizeof(start)), hid, strlen(hid) + 1);
+        if (before > offset)
+            return false;
+        device = skip(aml, offset - before);
+        if (peek(device, 0) != AML_EXTENDED || peek(device, 1) != AML_EXT_DEVICE ||
+            peek(device, 2) >> 6 != length_bytes - 1)
+            continue;
+        device = skip(device, 2);
+        if (!enter_package(&device))
+            continue;
+        *body = skip(device, NAME_BYTES);
+        return true;
+    }
+    return false;
 }
 
 bool aml_next_device(struct aml *rest, const char *hid, struct aml *body)
 {
-    const uint8_t *at = rest->at;
+    uint8_t statement[] = { AML_NAME, '_', 'H', 'I', 'D', AML_STRING, [HID_AT + HID_MAX] = 0 };
+    size_t bytes = HID_AT + strnlen(hid, HID_MAX) + 1;
+    struct aml before = *rest, found = *rest;
 
-    for (size_t left = rest->bytes; left > 2; left--, at++) {
-        struct aml device = { at + 2, left - 2 };
+    memcpy(statement + HID_AT, hid, bytes - HID_AT - 1);
+    while (find_in_table(&found, statement, bytes)) {
+        bool is_first = enter_device(before, (size_t)(found.at - before.at), body);
 
-        if (at[0] != AML_EXTENDED || at[1] != AML_EXT_DEVICE)
-            continue;
-        *rest = device;
-        if (!enter_package(&device))
-            continue;
-        device = skip(device, NAME_BYTES);
-        if (!has_hid(device, hid))
-            continue;
-        *body = device;
-        return true;
+        found = skip(found, bytes);
+        if (is_first && body->bytes >= bytes) {
+            *rest = found;
+            return true;
+        }
     }
     rest->bytes = 0;
     return false;
@@ -248,11 +301,11 @@ static bool power_button_mask(struct aml body, uint32_t *mask)
     static const uint8_t and_local0[] = { AML_AND, AML_LOCAL0 };
     static const uint8_t notify[] = { AML_NOTIFY, 'P', 'W', 'R', 'B', AML_BYTE, 0x80 };
 
-    for (; body.bytes > sizeof(notify); body = skip(body, 1)) {
+    for (; aml_find(&body, and_local0, sizeof(and_local0)); body = skip(body, 1)) {
         struct aml rest = skip(body, sizeof(and_local0));
         uint64_t tested, compared;
 
-        if (!starts_with(body, and_local0, sizeof(and_local0)) || !read_constant(&rest, &tested))
+        if (!read_constant(&rest, &tested))
             continue;
         rest = skip(rest, 1); /* And's third operand: none */
         if (read_constant(&rest, &compared) && tested == compared && tested != 0 &&
@@ -267,13 +320,17 @@ static bool power_button_mask(struct aml body, uint32_t *mask)
 /* OperationRegion(name, SystemMemory, address, at least 4 bytes). */
 static bool memory_region(struct aml body, phys_addr_t *address)
 {
-    for (; body.bytes > 2; body = skip(body, 1)) {
-        struct aml rest = skip(body, 2 + NAME_BYTES + 1);
+    static const uint8_t region[] = { AML_EXTENDED, AML_EXT_REGION };
+
+    for (; aml_find(&body, region, sizeof(region)); body = skip(body, 1)) {
+        struct aml rest = skip(body, sizeof(region) + NAME_BYTES);
         uint64_t bytes;
 
-        if (body.at[0] == AML_EXTENDED && body.at[1] == AML_EXT_REGION &&
-            peek(body, 2 + NAME_BYTES) == REGION_IN_MEMORY && read_constant(&rest, address) &&
-            read_constant(&rest, &bytes) && bytes >= sizeof(uint32_t))
+        if (peek(rest, 0) != REGION_IN_MEMORY)
+            continue;
+        rest = skip(rest, 1);
+        if (read_constant(&rest, address) && read_constant(&rest, &bytes) &&
+            bytes >= sizeof(uint32_t))
             return true;
     }
     return false;
@@ -325,7 +382,7 @@ bool aml_generation_id(struct aml aml, phys_addr_t *address)
 {
     struct aml body = aml;
 
-    return aml_find(&body, "VM_Gen_Counter", sizeof("VM_Gen_Counter")) &&
+    return find_in_table(&body, "VM_Gen_Counter", sizeof("VM_Gen_Counter")) &&
            (constant_address(body, address) || added_address(aml, body, address));
 }
 
@@ -342,11 +399,12 @@ unsigned aml_root_buses(struct aml aml, uint8_t *buses, unsigned max)
 
 bool aml_ecam_base(struct aml aml, phys_addr_t *base)
 {
-    while (find_name(&aml, "_CBA")) {
+    while (find_in_table(&aml, "_CBA", NAME_BYTES)) {
         /* Method(_CBA, 0) { Return(constant) }, or Name(_CBA, constant). */
-        bool returned = peek(aml, 0) == 0 && peek(aml, 1) == AML_RETURN;
-        struct aml rest = skip(aml, returned ? 2 : 0);
+        struct aml rest = aml = skip(aml, NAME_BYTES);
 
+        if (peek(rest, 0) == 0 && peek(rest, 1) == AML_RETURN)
+            rest = skip(rest, 2);
         if (read_constant(&rest, base))
             return true;
     }

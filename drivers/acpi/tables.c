@@ -55,18 +55,23 @@ void acpi_set_rsdp(phys_addr_t rsdp, bool search)
     acpi_generation++;
 }
 
-/* The four even and four odd bytes of each word in lanes of 16 bits, which 128 words do not fill.
+/*
+ * Of 1 to 128 words: the even bytes in four lanes of 16 bits. Taken from the sum of the whole
+ * words they leave 256 times those of the odd bytes, with nothing lost but the highest lane's upper
+ * byte. Both together do not fill a lane either.
  */
-static uint16_t sum_words(const uint8_t *at, size_t words)
+static uint8_t sum_words(const uint8_t *at, size_t words)
 {
-    const uint64_t even = UINT64_C(0x00ff00ff00ff00ff);
-    uint64_t lanes = 0, word;
+    uint64_t even = 0, whole = 0, lanes, word;
 
-    for (; words; words--, at += sizeof(word)) {
+    do {
         __builtin_memcpy(&word, at, sizeof(word));
-        lanes += (word & even) + (word >> 8 & even);
-    }
-    return (uint16_t)(lanes + (lanes >> 16) + (lanes >> 32) + (lanes >> 48));
+        at += sizeof(word);
+        whole += word;
+        even += word & UINT64_C(0x00ff00ff00ff00ff);
+    } while (--words);
+    lanes = even + ((whole - even) >> 8);
+    return (uint8_t)(lanes + (lanes >> 16) + (lanes >> 32) + (lanes >> 48));
 }
 
 /* Modulo 256. The DSDT has kilobytes, and they are summed at each start. */
@@ -105,9 +110,19 @@ static const struct acpi_header *map_table(phys_addr_t address)
     return memory_map(address, bytes);
 }
 
+/* Dozens of signatures are compared in a boot. */
+static bool is_same(const char *a, const char *b)
+{
+    uint32_t x, y;
+
+    __builtin_memcpy(&x, a, sizeof(x));
+    __builtin_memcpy(&y, b, sizeof(y));
+    return x == y;
+}
+
 static bool verify_table(const struct acpi_header *header, const char *signature)
 {
-    if (memcmp(header->signature, signature, sizeof(header->signature)) != 0) {
+    if (!is_same(header->signature, signature)) {
         log_error("acpi: no %.4s where it should be", signature);
         return false;
     }
@@ -251,7 +266,7 @@ const struct acpi_header *acpi_table_at(const char *signature, unsigned index)
     for (unsigned i = 0; i < n_tables; i++) {
         struct table *table = &tables[i];
 
-        if (memcmp(table->signature, signature, sizeof(table->signature)) != 0)
+        if (!is_same(table->signature, signature))
             continue;
         if (table->state == UNREAD)
             table->state = verify_table(table->header, signature) ? GOOD : BAD;

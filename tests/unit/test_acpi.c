@@ -265,6 +265,91 @@ static void s5_is_found_on_every_machine(void **state)
     assert_int_equal(type, 5);
 }
 
+/* Device(NAME) { Name(_HID, hid) rest }, whose PkgLength takes so many bytes; how many in all. */
+static size_t put_device(uint8_t *at, size_t length_bytes, const char *hid, size_t rest)
+{
+    size_t statement = 6 + strlen(hid) + 1, length = length_bytes + 4 + statement + rest;
+
+    memcpy(at, "\x5b\x82", 2);
+    at[2] = (uint8_t)(length_bytes == 1 ? length : (length_bytes - 1) << 6 | (length & 15));
+    for (size_t i = 1; i < length_bytes; i++)
+        at[2 + i] = (uint8_t)(length >> (4 + 8 * (i - 1)));
+    at += 2 + length_bytes;
+    memcpy(at, "DEV0\x08_HID\x0d", 10);
+    memcpy(at + 10, hid, strlen(hid) + 1);
+    return 2 + length;
+}
+
+static void devices_are_found_whatever_the_bytes_of_their_length(void **state)
+{
+    (void)state;
+    for (size_t length_bytes = 1; length_bytes <= 4; length_bytes++) {
+        uint8_t *table = calloc(1, 200);
+        struct aml rest = { table, 200 }, body;
+        size_t inner = 3 + put_device(table + 3, length_bytes, "ACPI0004", 40);
+
+        put_device(table + inner - 40, length_bytes, "LNRO0005", 2); /* inside the first */
+        put_device(table + inner, length_bytes, "LNRO0005", 5);
+        assert_true(aml_next_device(&rest, "LNRO0005", &body));
+        assert_ptr_equal(body.at, table + inner - 40 + 2 + length_bytes + 4);
+        assert_int_equal(body.bytes, 15 + 2);
+        assert_true(aml_next_device(&rest, "LNRO0005", &body));
+        assert_ptr_equal(body.at, table + inner + 2 + length_bytes + 4);
+        assert_int_equal(body.bytes, 15 + 5);
+        assert_false(aml_next_device(&rest, "LNRO0005", &body));
+        assert_int_equal(rest.bytes, 0);
+        free(table);
+    }
+}
+
+static void a_hid_that_opens_no_device_is_none(void **state)
+{
+    static const size_t lies[] = { 0, 1, 2, 3, 6 }; /* opcode, PkgLength, name, Name's opcode */
+    uint8_t table[60];
+    struct aml body;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
+        struct aml rest = { table, sizeof(table) };
+
+        memset(table, 0, sizeof(table));
+        put_device(table, 1, "LNRO0005", 0);
+        memmove(table + lies[i] + 1, table + lies[i], sizeof(table) - lies[i] - 1);
+        table[lies[i]] = 0xa3; /* a no-op in between, or all of it a byte later */
+        assert_int_equal(aml_next_device(&rest, "LNRO0005", &body), lies[i] == 0);
+    }
+    for (unsigned length = 0; length < 64; length++) { /* the device must hold its statement */
+        struct aml rest = { table, sizeof(table) };
+
+        memset(table, 0, sizeof(table));
+        put_device(table, 1, "LNRO0005", 0);
+        table[2] = (uint8_t)length;
+        assert_int_equal(aml_next_device(&rest, "LNRO0005", &body), length >= 20 && length <= 58);
+    }
+}
+
+static void sums_of_every_size_are_right(void **state)
+{
+    uint8_t body[3000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(body); i++)
+        body[i] = (uint8_t)(255 - i % 7);
+    for (size_t n = 0; n < sizeof(body); n += 1 + n / 40) {
+        const uint64_t entries[] = { TABLE_AT };
+        uint8_t *table;
+
+        place_root(entries, 1);
+        table = place_table(TABLE_AT, "TEST", body, n);
+        acpi_set_rsdp(RSDP_AT, false);
+        assert_non_null(acpi_table("TEST"));
+        table[sizeof(struct acpi_header) + n - 1]++;
+        acpi_set_rsdp(RSDP_AT, false);
+        assert_null(acpi_table("TEST"));
+        clear_memory(NULL);
+    }
+}
+
 static void the_power_button_of_microvm_is_found(void **state)
 {
     struct aml_event_device events;
@@ -685,6 +770,9 @@ int main(void)
         TEST(microvm_with_pcie_has_its_ecam_in_the_dsdt),
         TEST(virtio_mmio_devices_of_the_dsdt_are_found),
         TEST(s5_is_found_on_every_machine),
+        TEST(devices_are_found_whatever_the_bytes_of_their_length),
+        TEST(a_hid_that_opens_no_device_is_none),
+        TEST(sums_of_every_size_are_right),
         TEST(the_power_button_of_microvm_is_found),
         TEST(a_dsdt_cut_anywhere_is_scanned_without_reading_beyond),
         TEST(a_dsdt_with_any_byte_changed_is_scanned_safely),
