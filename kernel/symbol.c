@@ -1,33 +1,72 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernel/symbol.h"
 
-#include "lib/base/string.h"
+#define FIRST_CODE 0x80
+#define NAME_MAX   63
 
-/* Addresses rise; names stand one after the other in the same order. Absent in the first link. */
-extern const uint32_t symbol_count __attribute__((weak));
-extern const uint32_t symbol_address[] __attribute__((weak));
-extern const char symbol_names[] __attribute__((weak));
+/*
+ * One entry a function, by rising addresses: the distance from the one before (from 0 for the
+ * first), seven bits a byte, the lowest first, the top bit telling that there are more; then the
+ * name, ended by 0. Distance 0 ends the table. A code of a name from FIRST_CODE on stands for a
+ * pair of codes, each a character or a code below it. Absent in the first link.
+ */
+extern const uint8_t symbol_table[] __attribute__((weak));
+extern const uint8_t symbol_pairs[][2] __attribute__((weak));
 extern const char __text_start[], __text_end[];
 
-static const char *nth_name(uint32_t n)
+static uint64_t read_distance(const uint8_t **at)
 {
-    const char *name = symbol_names;
+    uint64_t distance = 0;
+    unsigned shift = 0;
+    uint8_t byte;
 
-    while (n--)
-        name += strlen(name) + 1;
+    do {
+        byte = *(*at)++;
+        distance |= (uint64_t)(byte & 0x7f) << shift;
+        shift += 7;
+    } while (byte & 0x80);
+    return distance;
+}
+
+/* As deep as pairs of pairs go, a handful on any stack. */
+static char *spell(char *to, const char *end, uint8_t code)
+{
+    if (code >= FIRST_CODE) {
+        to = spell(to, end, symbol_pairs[code - FIRST_CODE][0]);
+        return spell(to, end, symbol_pairs[code - FIRST_CODE][1]);
+    }
+    if (to < end)
+        *to++ = (char)code;
+    return to;
+}
+
+static const char *spell_name(const uint8_t *codes)
+{
+    static char name[NAME_MAX + 1];
+    char *to = name;
+
+    while (*codes)
+        to = spell(to, name + NAME_MAX, *codes++);
+    *to = '\0';
     return name;
 }
 
 const char *symbol_find(uintptr_t address, uintptr_t *offset)
 {
-    uint32_t n = &symbol_count ? symbol_count : 0, next = 0;
+    const uint8_t *at = symbol_table, *name = NULL;
+    uintptr_t start = 0;
+    uint64_t distance;
 
-    if (address < (uintptr_t)__text_start || address >= (uintptr_t)__text_end)
+    if (!at || address < (uintptr_t)__text_start || address >= (uintptr_t)__text_end)
         return NULL;
-    while (next < n && symbol_address[next] <= address)
-        next++;
-    if (!next)
+    while ((distance = read_distance(&at)) != 0 && start + distance <= address) {
+        start += distance;
+        name = at;
+        while (*at++)
+            ;
+    }
+    if (!name)
         return NULL;
-    *offset = address - symbol_address[next - 1];
-    return nth_name(next - 1);
+    *offset = address - start;
+    return spell_name(name);
 }

@@ -8,7 +8,10 @@
 
 #include "lib/base/types.h"
 
-/* The function that holds the address, and how far in; NULL: none does. */
+/*
+ * The function that holds the address, and how far in; NULL: none does. The name is good until the
+ * next call: for one CPU at a time, in a panic.
+ */
 const char *symbol_find(uintptr_t address, uintptr_t *offset);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* kernel/symbol.c on a table of three functions. The linker puts the text at 0x100000 to 0x100400.
+/* kernel/symbol.c on a table of five functions. The linker puts the text at 0x100000 to 0x100400.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,12 +10,25 @@
 
 #include "kernel/symbol.h"
 
-extern const uint32_t symbol_count, symbol_address[];
-extern const char symbol_names[];
+extern const uint8_t symbol_table[], symbol_pairs[][2];
 
-const uint32_t symbol_count = 3;
-const uint32_t symbol_address[] = { 0x100010, 0x100100, 0x100200 };
-const char symbol_names[] = "first\0second\0third";
+/* "ir", "st", "irst", and the longest name that is spelled out. */
+const uint8_t symbol_pairs[][2] = {
+    "ir", "st", { 0x80, 0x81 }, "12", { 0x83, 0x83 }, { 0x84, 0x84 }
+};
+const uint8_t symbol_table[] = "\x90\x80\x40"
+                               "f\x82\0" /* 0x100010 */
+                               "\xf0\x01"
+                               "second\0" /* 0x100100 */
+                               "\x80\x02"
+                               "third\0" /* 0x100200 */
+                               "\x01"
+                               "\x85\x85\x85\x85\x85\x85\x85\x85\0" /* 0x100201 */
+                               "\xff\xff\xff\x7f"
+                               "beyond\0"; /* and then the end */
+
+#define EIGHT   "12121212"
+#define LONGEST EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT "1212121" /* 63 characters of 64 */
 
 static void expect(uintptr_t address, const char *name, uintptr_t offset)
 {
@@ -35,7 +48,8 @@ static void symbol_find_knows_the_first_and_the_last_byte_of_a_function(void **s
     expect(0x100100, "second", 0);
     expect(0x1001ff, "second", 0xff);
     expect(0x100200, "third", 0);
-    expect(0x1003ff, "third", 0x1ff);
+    expect(0x100201, LONGEST, 0);
+    expect(0x1003ff, LONGEST, 0x1fe);
 }
 
 static void symbol_find_knows_nothing_outside_the_text(void **state)
