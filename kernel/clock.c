@@ -11,13 +11,14 @@
  * is refined over ever longer times. What the early rate got wrong is bent back
  * gently.
  *
- * Concurrency: readers in any context take the line by a sequence count; it is
- * changed with interrupts off.
+ * Concurrency: readers in any context, on any CPU, take the line by a sequence count.
+ * The first CPU alone changes it, with interrupts off, and others stop meanwhile.
  */
 #include "kernel/clock.h"
 
 #include "kernel/irq.h"
 #include "kernel/log.h"
+#include "kernel/spinlock.h"
 #include "lib/base/barrier.h"
 #include "lib/base/errno.h"
 #include "lib/base/latest.h"
@@ -47,7 +48,8 @@ static struct line {
     uint64_t mul; /* ns per count, in 2^-32 */
 } line;
 
-static uint64_t last_ns; /* the latest time given out while on a source that wraps */
+static uint64_t last_ns; /* the latest time given out, where a reading may be earlier */
+static bool cpus_differ; /* their TSCs */
 
 static const struct clock_source *sources[MAX_SOURCES];
 static unsigned n_sources;
@@ -103,6 +105,13 @@ static bool wraps(const struct clock_source *source)
     return source->mask != UINT64_MAX;
 }
 
+/* Where a reading may be earlier than one before: a wrap that nobody saw, or by another CPU's TSC.
+ */
+static bool may_go_back(const struct clock_source *source)
+{
+    return wraps(source) || UNLIKELY(load_once(&cpus_differ));
+}
+
 /* How long until the counter starts again; for sources that do. */
 static uint64_t wrap_ns(const struct clock_source *source)
 {
@@ -119,7 +128,7 @@ static uint64_t time_at(uint64_t count)
 
 uint64_t clock_monotonic_ns(void)
 {
-    bool may_stand;
+    bool may_be_early;
     uint32_t sequence;
     uint64_t ns;
 
@@ -128,20 +137,37 @@ uint64_t clock_monotonic_ns(void)
     do {
         sequence = load_acquire(&line.sequence);
         ns = time_at(line.source->read());
-        may_stand = wraps(line.source);
+        may_be_early = may_go_back(line.source);
         barrier_compiler();
     } while (UNLIKELY(sequence & 1 || load_once(&line.sequence) != sequence));
-    return may_stand ? latest(&last_ns, ns) : ns; /* a wrap nobody saw would take time back */
+    return may_be_early ? latest(&last_ns, ns) : ns;
 }
 
+void clock_cpus_differ(void)
+{
+    store_once(&cpus_differ, true);
+}
+
+/*
+ * Others may have read the old line after the moment that the new one was made for: the
+ * new one starts no earlier than what they were given.
+ */
 static void set_line(const struct clock_source *source, uint64_t count, uint64_t ns, uint64_t mul)
 {
+    uint64_t given_ns = 0, now_ns;
+
     store_once(&line.sequence, line.sequence + 1);
-    barrier_compiler();
+    barrier_full(); /* pairs with the reader's second look: no reading beyond given_ns counts */
+    if (UNLIKELY(spin_several) && line.source)
+        given_ns = MAX(time_at(line.source->read()), load_once(&last_ns));
     line.base_count = count;
     line.base_ns = ns;
     line.mul = mul;
     line.source = source;
+    if (UNLIKELY(spin_several)) {
+        now_ns = time_at(source->read());
+        line.base_ns += given_ns > now_ns ? given_ns - now_ns : 0;
+    }
     barrier_compiler();
     store_once(&line.sequence, line.sequence + 1);
 }

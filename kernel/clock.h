@@ -10,7 +10,8 @@
 
 #define CLOCK_NEVER UINT64_MAX /* a deadline that does not come */
 
-/* Nanoseconds since the start of the clock. Never goes backwards; 0 before the start. Any context.
+/* Nanoseconds since the start of the clock. Never goes backwards; 0 before the start. Any context,
+ * any CPU: no CPU sees a time before one that another has seen.
  */
 uint64_t clock_monotonic_ns(void);
 
@@ -58,6 +59,10 @@ void clock_register_wall(const struct clock_wall *wall);
 
 /* Told by whoever knows the rate of a constant TSC that is not itself the clock. */
 void clock_set_tsc_hz(uint64_t hz);
+
+/* The TSCs of two CPUs are apart: what one reads may be earlier than what another has read. Any
+ * CPU. */
+void clock_cpus_differ(void);
 
 /*
  * Chooses among the registered sources; name as in `clock=`: "kvm", "tsc",

@@ -190,6 +190,7 @@ static void start_all(void *argument)
 
     (void)argument;
     write_trampoline();
+    tsc_compare();
     sent = send_for_all();
     while (load_acquire(&n_up) < sent && clock_monotonic_ns() - started_ns < PATIENCE_NS) {
         thread_sleep_until(clock_monotonic_ns() + pause_ns);
@@ -199,6 +200,7 @@ static void start_all(void *argument)
             again = true;
         }
     }
+    tsc_compare();
     if (smp_count() < total)
         tell_missing();
     log_info("cpu: %u of %u up", smp_count(), total);

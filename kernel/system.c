@@ -24,6 +24,25 @@ void system_set_facts(const struct boot_info *boot, unsigned cpus)
     n_cpus = cpus;
 }
 
+/* In all, and where the host tells it, of each CPU. */
+static void tell_stolen(struct report *report)
+{
+    uint64_t all_ns = 0;
+
+    for (unsigned cpu = 0; cpu < cpu_wanted(); cpu++)
+        all_ns += apic_stolen_ns(cpu);
+    report_number(report, "stolen_ns", all_ns);
+    if (!kvm_pv_has(KVM_PV_STEAL_TIME))
+        return;
+    report_open_list(report, "cpu");
+    for (unsigned cpu = 0; cpu < cpu_wanted(); cpu++) {
+        report_open_item(report, "%u", cpu);
+        report_number(report, "stolen_ns", apic_stolen_ns(cpu));
+        report_close(report);
+    }
+    report_close(report);
+}
+
 static void tell_system(struct report *report)
 {
     static const char *const modes[] = { "MSI-X", "INTx", "polled" };
@@ -42,7 +61,7 @@ static void tell_system(struct report *report)
         if (kvm_pv_has((enum kvm_pv_feature)i))
             report_word(report, kvm_pv_name((enum kvm_pv_feature)i));
     report_close_words(report);
-    report_number(report, "stolen_ns", apic_stolen_ns());
+    tell_stolen(report);
 }
 
 /* Who listens to vectors of which CPU, and how often they came. */

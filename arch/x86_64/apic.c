@@ -2,6 +2,7 @@
 #include "arch/x86_64/apic.h"
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/kvm.h"
 #include "arch/x86_64/percpu.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/clock.h"
@@ -61,13 +62,13 @@
 static bool x2apic;
 static volatile uint8_t *registers;
 
+static bool polling; /* as apic_init() was told */
+
+/* What all CPUs' timers have in common. Any of them learns the rate, for all. */
 static struct {
     unsigned vector;
-    bool has_deadline; /* the CPU; used as soon as the TSC's rate is known */
-    bool by_deadline;
+    bool has_deadline; /* used as soon as the TSC's rate is known */
     uint64_t rate_khz;
-    uint64_t set_at_ns;
-    uint32_t set_to;
 } timer;
 
 static uint32_t apic_read(uint32_t offset)
@@ -109,7 +110,7 @@ static void take_leftovers(void)
     }
 }
 
-int apic_init(bool polling)
+int apic_init(bool is_polling)
 {
     struct cpuid_regs features = cpuid(1, 0);
     uint64_t base;
@@ -133,6 +134,7 @@ int apic_init(bool polling)
     take_leftovers();
     cpu_current()->apic_id = apic_id();
     cpu_add(cpu_current());
+    polling = is_polling;
     kvm_pv_start(&cpu_current()->pv, polling);
     return 0;
 }
@@ -145,6 +147,9 @@ void apic_init_further(void)
     if (x2apic)
         msr_write(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
     accept_interrupts();
+    kvm_pv_start(&cpu_current()->pv, polling);
+    kvm_clock_start_further();
+    tsc_compare();
 }
 
 #define XAPIC_MAX_ID     254
@@ -204,9 +209,9 @@ void apic_eoi(void)
         apic_write(APIC_EOI, 0);
 }
 
-uint64_t apic_stolen_ns(void)
+uint64_t apic_stolen_ns(unsigned cpu)
 {
-    return kvm_pv_steal_ns(&cpu_current()->pv);
+    return kvm_pv_steal_ns(&cpu_numbered(cpu)->pv);
 }
 
 /*
@@ -223,23 +228,24 @@ uint64_t apic_message_address(uint32_t id)
 void apic_timer_init(unsigned vector)
 {
     timer.vector = vector;
-    timer.rate_khz = hypervisor_is_tcg() ? QEMU_RATE_KHZ : FIRST_RATE_KHZ;
+    if (!timer.rate_khz)
+        timer.rate_khz = hypervisor_is_tcg() ? QEMU_RATE_KHZ : FIRST_RATE_KHZ;
     timer.has_deadline = cpuid(1, 0).c & CPUID_1_ECX_TSC_DEADLINE;
     apic_write(APIC_TIMER_DIVIDE, APIC_TIMER_DIVIDE_BY_1);
     apic_write(APIC_LVT_TIMER, vector);
 }
 
 /* The TSC's rate may become known only while we run. */
-static bool use_deadline(void)
+static bool use_deadline(struct apic_timer *mine)
 {
-    if (!timer.by_deadline && timer.has_deadline && clock_tsc_hz()) {
-        timer.by_deadline = true;
+    if (!mine->by_deadline && timer.has_deadline && clock_tsc_hz()) {
+        mine->by_deadline = true;
         apic_write(APIC_TIMER_INITIAL, 0);
         apic_write(APIC_LVT_TIMER, APIC_LVT_TSC_DEADLINE | timer.vector);
         /* An xAPIC write to memory and the MSR write below are not ordered by themselves. */
         __asm__ volatile("mfence" ::: "memory");
     }
-    return timer.by_deadline;
+    return mine->by_deadline;
 }
 
 /*
@@ -249,58 +255,62 @@ static bool use_deadline(void)
  * timers that come so late that the next wrap is missed as well: hence one
  * doubling at a time.
  */
-static void learn_rate(uint64_t now_ns)
+static void learn_rate(const struct apic_timer *mine, uint64_t now_ns)
 {
-    uint64_t elapsed_ns = now_ns - timer.set_at_ns, known_khz = timer.rate_khz, rate_khz;
+    uint64_t elapsed_ns = now_ns - mine->set_at_ns, known_khz = load_once(&timer.rate_khz),
+             rate_khz;
     uint32_t counted;
 
-    if (!timer.set_to || elapsed_ns < SHORTEST_LESSON_NS)
+    if (!mine->set_to || elapsed_ns < SHORTEST_LESSON_NS)
         return;
-    counted = timer.set_to - apic_read(APIC_TIMER_CURRENT);
+    counted = mine->set_to - apic_read(APIC_TIMER_CURRENT);
     rate_khz = counted * NSEC_PER_MSEC / elapsed_ns;
-    if (counted == timer.set_to) {
+    if (counted == mine->set_to) {
         if (rate_khz < known_khz && (rate_khz > known_khz / 4 * 3 || elapsed_ns < LESSON_NS))
             return;
     } else if (elapsed_ns < LESSON_NS) {
         return;
     }
     rate_khz = MIN(MAX(rate_khz, known_khz / 2), known_khz * 2);
-    timer.rate_khz = MAX(rate_khz, UINT64_C(1));
+    store_once(&timer.rate_khz, MAX(rate_khz, UINT64_C(1)));
 }
 
-static void set_countdown(uint64_t now_ns, uint64_t delay_ns)
+static void set_countdown(struct apic_timer *mine, uint64_t now_ns, uint64_t delay_ns)
 {
     uint64_t ticks;
 
-    learn_rate(now_ns);
-    ticks = delay_ns / 64 * timer.rate_khz / (NSEC_PER_MSEC / 64) + 1;
-    timer.set_at_ns = now_ns;
-    timer.set_to = (uint32_t)MIN(ticks, UINT32_MAX);
-    apic_write(APIC_TIMER_INITIAL, timer.set_to);
+    learn_rate(mine, now_ns);
+    ticks = delay_ns / 64 * load_once(&timer.rate_khz) / (NSEC_PER_MSEC / 64) + 1;
+    mine->set_at_ns = now_ns;
+    mine->set_to = (uint32_t)MIN(ticks, UINT32_MAX);
+    apic_write(APIC_TIMER_INITIAL, mine->set_to);
 }
 
 void apic_timer_set(uint64_t deadline_ns)
 {
+    struct apic_timer *mine = &cpu_current()->timer;
     uint64_t now_ns = clock_monotonic_ns();
     uint64_t delay_ns = deadline_ns > now_ns ? MIN(deadline_ns - now_ns, LONGEST_SLEEP_NS) : 0;
 
-    if (use_deadline())
+    if (use_deadline(mine))
         msr_write(MSR_TSC_DEADLINE,
                   tsc_read() + delay_ns / 1000 * (clock_tsc_hz() / 1000) / 1000 + 1);
     else
-        set_countdown(now_ns, delay_ns);
+        set_countdown(mine, now_ns, delay_ns);
 }
 
 void apic_timer_stop(void)
 {
-    if (timer.by_deadline)
+    struct apic_timer *mine = &cpu_current()->timer;
+
+    if (mine->by_deadline)
         msr_write(MSR_TSC_DEADLINE, 0);
     else
         apic_write(APIC_TIMER_INITIAL, 0);
-    timer.set_to = 0;
+    mine->set_to = 0;
 }
 
 const char *apic_timer_name(void)
 {
-    return timer.by_deadline ? "TSC deadline" : "local APIC one-shot";
+    return cpu_current()->timer.by_deadline ? "TSC deadline" : "local APIC one-shot";
 }

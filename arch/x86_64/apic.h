@@ -16,11 +16,11 @@
  */
 int apic_init(bool polling);
 
-/* What the host gave to others while this CPU was ready to run, in ns, where it tells; else 0. */
-uint64_t apic_stolen_ns(void);
-
-/* The same on a further CPU, which only other CPUs and NMIs interrupt. */
+/* The same on a further CPU, with its kvm_clock. */
 void apic_init_further(void);
+
+/* What the host gave to others while a CPU was ready to run, in ns, where it tells; else 0. */
+uint64_t apic_stolen_ns(unsigned cpu);
 
 bool apic_is_x2apic(void);
 uint32_t apic_id(void);
@@ -40,10 +40,18 @@ int apic_send_interrupt(uint32_t id, unsigned vector);
 /* The address that a message-signalled interrupt for a CPU is written to. 0: none can name it. */
 uint64_t apic_message_address(uint32_t id);
 
+/* Of each CPU. */
+struct apic_timer {
+    bool by_deadline;
+    uint32_t set_to; /* where it counts down: from there, at that time */
+    uint64_t set_at_ns;
+};
+
 /*
- * The timer raises its vector once, at the monotonic time or a little before;
+ * The calling CPU's timer raises its vector once, at the monotonic time or a little before;
  * the caller looks at the clock and sets it again. By TSC deadline where the
- * CPU has it and the clock's rate is known, else by counting down.
+ * CPU has it and the clock's rate is known, else by counting down. The vector is the same
+ * on all CPUs.
  */
 void apic_timer_init(unsigned vector);
 void apic_timer_set(uint64_t deadline_ns);

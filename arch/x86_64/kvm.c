@@ -8,6 +8,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/hypervisor.h"
+#include "arch/x86_64/percpu.h"
 #include "arch/x86_64/pvclock.h"
 #include "kernel/clock.h"
 #include "kernel/log.h"
@@ -26,20 +27,22 @@
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01u
 #define KVM_SYSTEM_TIME_ENABLE  1u
 
-static struct pvclock_vcpu_time_info vcpu_time; /* of the one CPU there is */
-static uint8_t meaningful_flags;                /* 0 where the host does not vouch for them */
+static uint8_t meaningful_flags; /* 0 where the host does not vouch for them */
+static uint32_t system_time_msr, wall_clock_msr;
 static uint64_t
     last_ns; /* without the stable flag CPUs may disagree: the latest reading, made anywhere */
-static uint32_t wall_clock_msr;
 
+/* Each CPU has its page, and is told of each stop in it: by one instruction, as KVM writes it too.
+ */
 static uint64_t read_ns(void)
 {
+    struct pvclock_vcpu_time_info *page = &cpu_current()->pv.clock;
     uint8_t flags;
-    uint64_t ns = pvclock_read(&vcpu_time, tsc_read, &flags);
+    uint64_t ns = pvclock_read(page, tsc_read_ordered, &flags);
 
     flags &= meaningful_flags;
     if (UNLIKELY(flags & PVCLOCK_GUEST_STOPPED))
-        vcpu_time.flags = (uint8_t)(vcpu_time.flags & ~PVCLOCK_GUEST_STOPPED);
+        __atomic_and_fetch(&page->flags, (uint8_t)~PVCLOCK_GUEST_STOPPED, __ATOMIC_RELAXED);
     return LIKELY(flags & PVCLOCK_TSC_STABLE) ? ns : latest(&last_ns, ns);
 }
 
@@ -54,6 +57,20 @@ static uint64_t read_wall_ns(void)
     return boot_ns ? boot_ns + read_ns() : 0;
 }
 
+static bool share_page(void)
+{
+    struct pvclock_vcpu_time_info *page = &cpu_current()->pv.clock;
+
+    msr_write(system_time_msr, (uintptr_t)page | KVM_SYSTEM_TIME_ENABLE);
+    return load_acquire(&page->version);
+}
+
+void kvm_clock_start_further(void)
+{
+    if (system_time_msr && !share_page())
+        log_error("kvm-clock: KVM does not fill CPU %u's", cpu_current()->number);
+}
+
 int kvm_clock_start(void)
 {
     static const struct clock_source source = {
@@ -64,7 +81,7 @@ int kvm_clock_start(void)
         .hz = NSEC_PER_SEC,
     };
     static const struct clock_wall wall = { "kvm-clock", CLOCK_RATING_KVM, read_wall_ns };
-    uint32_t leaf = hypervisor_kvm_leaf(), features, system_time_msr;
+    uint32_t leaf = hypervisor_kvm_leaf(), features;
 
     if (!leaf)
         return -ENODEV;
@@ -77,9 +94,9 @@ int kvm_clock_start(void)
         (features & KVM_FEATURE_CLOCKSOURCE2) ? MSR_KVM_SYSTEM_TIME_NEW : MSR_KVM_SYSTEM_TIME;
     if (features & KVM_FEATURE_CLOCKSOURCE_STABLE_BIT)
         meaningful_flags = PVCLOCK_TSC_STABLE | PVCLOCK_GUEST_STOPPED;
-    msr_write(system_time_msr, (uintptr_t)&vcpu_time | KVM_SYSTEM_TIME_ENABLE);
-    if (!load_acquire(&vcpu_time.version)) {
+    if (!share_page()) {
         log_error("kvm-clock: announced, but KVM does not fill it");
+        system_time_msr = 0;
         return -ENODEV;
     }
     log_info("kvm-clock: Using msrs %x and %x", system_time_msr, wall_clock_msr);
@@ -90,10 +107,12 @@ int kvm_clock_start(void)
 
 uint64_t kvm_tsc_hz(void)
 {
-    return pvclock_tsc_hz(vcpu_time.tsc_to_system_mul, vcpu_time.tsc_shift);
+    const struct pvclock_vcpu_time_info *page = &cpu_current()->pv.clock;
+
+    return pvclock_tsc_hz(page->tsc_to_system_mul, page->tsc_shift);
 }
 
 bool kvm_tsc_is_stable(void)
 {
-    return vcpu_time.flags & meaningful_flags & PVCLOCK_TSC_STABLE;
+    return cpu_current()->pv.clock.flags & meaningful_flags & PVCLOCK_TSC_STABLE;
 }

@@ -9,6 +9,9 @@
  * none. */
 int kvm_clock_start(void);
 
+/* On each further CPU, before it reads the clock: it has a page of its own, where the first has. */
+void kvm_clock_start_further(void);
+
 /* What kvm_clock's page says about the TSC: its rate, 0 without kvm_clock; and whether it is
  * constant. */
 uint64_t kvm_tsc_hz(void);

@@ -10,6 +10,7 @@
 #ifndef ARCH_X86_64_KVM_PV_H
 #define ARCH_X86_64_KVM_PV_H
 
+#include "arch/x86_64/pvclock.h"
 #include "lib/base/types.h"
 
 /* Written by KVM; `preempted` may be read to see whether the CPU runs. */
@@ -24,6 +25,7 @@ struct kvm_steal_time {
 /* What KVM and one CPU share. Zeroed, in memory whose address is its physical one. */
 struct kvm_pv_area {
     struct kvm_steal_time steal_time;
+    struct pvclock_vcpu_time_info clock; /* kvm.c's */
     uint32_t eoi; /* bit 0, set by KVM: the next end of interrupt need not be told */
 };
 

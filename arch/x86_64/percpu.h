@@ -3,9 +3,12 @@
 #ifndef ARCH_X86_64_PERCPU_H
 #define ARCH_X86_64_PERCPU_H
 
+#include "arch/x86_64/apic.h"
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/kvm_pv.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/spinlock.h"
+#include "lib/base/barrier.h"
 #include "lib/base/list.h"
 #include "lib/base/types.h"
 
@@ -30,6 +33,7 @@ struct cpu {
         struct list pending; /* the earliest first */
         bool hardware_ready;
     } timers; /* kernel/timer.c's */
+    struct apic_timer timer;
     struct kvm_pv_area pv;
     struct trap_tables tables;
 };
@@ -51,6 +55,20 @@ bool cpu_is_known(uint32_t apic_id);
 /* How many were added, and the one of a number below. Any context. */
 unsigned cpu_wanted(void);
 struct cpu *cpu_numbered(unsigned number);
+
+/*
+ * Whether the calling CPU's TSC agrees with those that called before: by the first CPU before
+ * others start and when they have come, by each of them as it comes.
+ */
+void tsc_compare(void);
+
+/* The TSC, not read ahead of what this CPU has learned from another before. */
+static inline uint64_t tsc_read_ordered(void)
+{
+    if (UNLIKELY(spin_several))
+        barrier_loads();
+    return tsc_read();
+}
 
 static inline struct cpu *cpu_current(void)
 {

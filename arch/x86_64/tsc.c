@@ -7,9 +7,11 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/hypervisor.h"
 #include "arch/x86_64/kvm.h"
+#include "arch/x86_64/percpu.h"
 #include "kernel/clock.h"
 #include "kernel/driver.h"
 #include "kernel/log.h"
+#include "lib/base/latest.h"
 
 #define LEAF_TSC_RATIO  0x15u
 #define LEAF_EXTENDED   0x80000000u
@@ -51,7 +53,9 @@ static uint64_t told_hz(bool is_kvm)
 
 static int start_tsc(void)
 {
-    static struct clock_source tsc = { .name = "tsc", .read = tsc_read, .mask = UINT64_MAX };
+    static struct clock_source tsc = { .name = "tsc",
+                                       .read = tsc_read_ordered,
+                                       .mask = UINT64_MAX };
     bool has_kvm_clock = kvm_clock_start() == 0;
     bool invariant = is_invariant();
     bool constant = invariant || hypervisor_is_tcg() || kvm_tsc_is_stable();
@@ -69,6 +73,21 @@ static int start_tsc(void)
         log_info("tsc: %s, its rate is not told", constant ? "constant" : "not constant");
     }
     return 0;
+}
+
+/*
+ * Whoever comes reads later than who was here before. One that reads less is behind by more
+ * than it took to come: then no two can be trusted to agree.
+ */
+void tsc_compare(void)
+{
+    static uint64_t latest_seen;
+    uint64_t count = tsc_read();
+
+    if (latest(&latest_seen, count) == count)
+        return;
+    log_error("tsc: CPU %u's is behind", cpu_current()->number);
+    clock_cpus_differ();
 }
 
 DRIVER(tsc_clock) = { "tsc", DRIVER_PLATFORM, start_tsc };

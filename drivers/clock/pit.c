@@ -11,6 +11,7 @@
 #include "kernel/clock.h"
 #include "kernel/driver.h"
 #include "kernel/irq.h"
+#include "kernel/spinlock.h"
 #include "lib/base/errno.h"
 #include "lib/base/io.h"
 
@@ -25,16 +26,20 @@
 #define STATUS_CHANNEL1  0xe4 /* read back: the status only, of channel 1 */
 #define STATUS_MODE_MASK 0x3f
 
-/* The latch and its two reads belong together: a handler that reads the clock may not come between.
+static struct spinlock lock;
+
+/* The latch and its two reads belong together: neither a handler nor another CPU may come between.
  */
 static uint64_t read_counter(void)
 {
     bool were_on = irq_save();
     uint16_t left;
 
+    spin_take(&lock);
     port_write8(PIT_COMMAND, SELECT_CHANNEL1 | LATCH_COUNT);
     left = port_read8(PIT_CHANNEL1);
     left |= (uint16_t)(port_read8(PIT_CHANNEL1) << 8);
+    spin_give(&lock);
     irq_restore(were_on);
     return (uint16_t)-left; /* it counts down, from 65536, which reads as 0 */
 }

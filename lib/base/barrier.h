@@ -26,6 +26,12 @@ static inline void barrier_compiler(void)
     __asm__ volatile("" ::: "memory");
 }
 
+/* Earlier loads are made before any later instruction, so before the TSC is read. */
+static inline void barrier_loads(void)
+{
+    __asm__ volatile("lfence" ::: "memory");
+}
+
 /* Earlier stores are visible before later loads are made. */
 static inline void barrier_full(void)
 {

@@ -26,6 +26,15 @@ def test_each_interface_is_used_where_it_is_offered_and_wanted(cpu, words, missi
         assert guest.powerdown(20) == 0
 
 
+def test_the_time_that_was_stolen_is_told_of_each_cpu(kvm):
+    with Guest("aerostat", machine="microvm", accel=kvm, cpu=CPU, smp=2) as guest:
+        guest.wait_for(r"^cpu: 2 of 2 up$", 40)
+        stolen = int(guest.wait_for(r"^ +stolen_ns +(\d+)\n +cpu$", 40).group(1))
+        each = [int(guest.wait_for(rf"^ +{cpu}\n +stolen_ns +(\d+)$", 10).group(1)) for cpu in range(2)]
+        assert all(ns > 0 for ns in each) and sum(each) >= stolen
+        assert guest.powerdown(20) == 0
+
+
 def test_without_kvm_there_is_nothing_to_use():
     with Guest("aerostat", net="user", forwards=[80]) as guest:
         guest.wait_for(r"^serving", 20)

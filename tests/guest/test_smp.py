@@ -98,6 +98,25 @@ def test_cpus_work_under_kvm(kvm):
         assert "FAIL: " not in guest.log
 
 
+@pytest.mark.parametrize("machine, words", [("q35", ""), ("pc", "clock=pm"), ("microvm", "clock=pit"), ("q35", "clock=tsc")])
+def test_time_goes_back_on_no_cpu_whatever_another_has_read(machine, words):
+    passes_with = f"{words} -- clock 4 20000"
+    with Guest("smptest", machine=machine, smp=4, cmdline=passes_with) as guest:
+        assert guest.wait_exit(50) == 0
+        assert "PASS: time goes on" in guest.log and "FAIL: " not in guest.log
+
+
+def test_time_goes_back_on_no_cpu_under_kvm(kvm):
+    with Guest("smptest", accel=kvm, machine="microvm", smp=2, cmdline="-- clock 2 2000") as guest:
+        guest.wait_for(r"^after \d+ us by kvm-clock$", 50)
+        assert guest.wait_exit(20) == 0
+        assert "FAIL: " not in guest.log
+
+
+def test_each_cpu_takes_its_own_interrupts_under_kvm(kvm):
+    passes("vectors 2", 2, accel=kvm, machine="microvm", qemu_args=["-machine", "rtc=on"])
+
+
 @pytest.mark.parametrize("cpus", [1, 4])
 @pytest.mark.parametrize("machine", ["q35", "pc"])
 def test_each_cpu_takes_its_own_interrupts(machine, cpus):

@@ -4,6 +4,7 @@
  * themselves and where a test lets it. Includes kernel/clock.c, to start each
  * test from nothing.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,6 +112,7 @@ static int start_from_nothing(void **state)
     n_sources = 0;
     best_wall = NULL;
     last_ns = tsc_hz = 0;
+    cpus_differ = spin_several = false;
     next_work_ns = CLOCK_NEVER;
     truth_ns = 5 * NSEC_PER_SEC;
     reading_ns = 400;
@@ -393,6 +395,89 @@ static void a_counter_that_is_set_back_stands_until_it_has_come_by(void **state)
     before_ns = clock_monotonic_ns();
     truth_ns += NSEC_PER_SEC;
     assert_true(clock_monotonic_ns() == before_ns);
+}
+
+static uint64_t behind; /* this CPU's counter, by so much */
+
+static uint64_t read_differing(void)
+{
+    return count_at(truth_ns, TSC_HZ) - behind;
+}
+
+static void cpus_whose_tscs_differ_see_no_time_before_what_another_saw(void **state)
+{
+    static const struct clock_source differing = { "tsc",          CLOCK_RATING_TSC, NULL,
+                                                   read_differing, UINT64_MAX,       TSC_HZ,
+                                                   false };
+    uint64_t seen_ns;
+
+    (void)state;
+    behind = 0;
+    run_on(&differing);
+    clock_cpus_differ();
+    truth_ns += NSEC_PER_SEC;
+    seen_ns = clock_monotonic_ns();
+    behind = 5000;
+    assert_int_equal(clock_monotonic_ns(), seen_ns);
+    truth_ns += 10000;
+    assert_true(clock_monotonic_ns() > seen_ns);
+}
+
+/* In its place among the loads before and behind, which are not the clock's to see to. */
+static uint64_t real_tsc(void)
+{
+    uint64_t count;
+
+    barrier_loads();
+    count = __builtin_ia32_rdtsc();
+    barrier_loads();
+    return count;
+}
+
+static uint64_t latest_of_all;
+static unsigned n_backwards;
+static bool is_over;
+
+static void *read_and_compare(void *argument)
+{
+    (void)argument;
+    while (!load_acquire(&is_over)) {
+        uint64_t before_ns = __atomic_load_n(&latest_of_all, __ATOMIC_SEQ_CST);
+        uint64_t now_ns = clock_monotonic_ns();
+
+        if (now_ns < before_ns)
+            __atomic_add_fetch(&n_backwards, 1, __ATOMIC_SEQ_CST);
+        latest(&latest_of_all, now_ns);
+    }
+    return NULL;
+}
+
+/* Each change is for a moment that has passed when it is made, as a measurement's is. */
+static void other_cpus_see_no_time_go_back_when_the_rate_changes(void **state)
+{
+    static const struct clock_source tsc = { "tsc",      CLOCK_RATING_TSC, NULL, real_tsc,
+                                             UINT64_MAX, 2 * NSEC_PER_SEC, false };
+    pthread_t others[2];
+
+    (void)state;
+    spin_several = true;
+    is_over = false;
+    latest_of_all = n_backwards = 0;
+    run_on(&tsc);
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+        assert_int_equal(pthread_create(&others[i], NULL, read_and_compare, NULL), 0);
+    for (unsigned i = 0; i < 20000; i++) {
+        uint64_t count = real_tsc(), mul = mul_of_hz(2 * NSEC_PER_SEC);
+
+        while (real_tsc() - count < 20000)
+            ;
+        set_line(&tsc, count, time_at(count), i & 1 ? mul + mul / 8 : mul - mul / 8);
+    }
+    store_release(&is_over, true);
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+        pthread_join(others[i], NULL);
+    assert_int_equal(n_backwards, 0);
+    assert_true(latest_of_all > 0);
 }
 
 static void more_sources_than_fit_are_refused(void **state)
@@ -745,6 +830,8 @@ int main(void)
         TEST(the_tsc_alone_without_a_rate_is_no_clock),
         TEST(sources_that_stand_still_or_are_not_there_are_passed_over),
         TEST(a_counter_that_is_set_back_stands_until_it_has_come_by),
+        TEST(cpus_whose_tscs_differ_see_no_time_before_what_another_saw),
+        TEST(other_cpus_see_no_time_go_back_when_the_rate_changes),
         TEST(more_sources_than_fit_are_refused),
         TEST(the_best_wall_clock_sets_the_date),
         TEST(without_a_usable_wall_clock_there_is_no_date),

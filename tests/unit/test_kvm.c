@@ -13,14 +13,18 @@
 #include <cmocka.h>
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/percpu.h"
 
 static struct cpuid_regs fake_cpuid(uint32_t leaf, uint32_t subleaf);
 static void fake_msr_write(uint32_t msr, uint64_t value);
 static uint64_t fake_tsc(void);
+static struct cpu *fake_cpu_current(void);
 
-#define cpuid     fake_cpuid
-#define msr_write fake_msr_write
-#define tsc_read  fake_tsc
+#define cpuid            fake_cpuid
+#define msr_write        fake_msr_write
+#define tsc_read         fake_tsc
+#define tsc_read_ordered fake_tsc
+#define cpu_current      fake_cpu_current
 
 #include "arch/x86_64/hypervisor.c"
 #include "arch/x86_64/kvm.c"
@@ -29,6 +33,13 @@ static uint64_t fake_tsc(void);
 #include "tests/host/log.h"
 
 /* ---- The CPU */
+
+static struct cpu machine[2] = { { .number = 0 }, { .number = 1 } }, *running = &machine[0];
+
+static struct cpu *fake_cpu_current(void)
+{
+    return running;
+}
 
 static struct {
     uint32_t leaf;
@@ -108,6 +119,13 @@ void clock_register_wall(const struct clock_wall *wall)
     registered_wall = wall;
 }
 
+static unsigned told_to_differ;
+
+void clock_cpus_differ(void)
+{
+    told_to_differ++;
+}
+
 void clock_set_tsc_hz(uint64_t hz)
 {
     told_tsc_hz = hz;
@@ -117,11 +135,13 @@ static int start_from_nothing(void **state)
 {
     (void)state;
     memset(&found, 0, sizeof(found));
-    memset(&vcpu_time, 0, sizeof(vcpu_time));
+    for (unsigned i = 0; i < 2; i++)
+        memset(&machine[i].pv, 0, sizeof(machine[i].pv));
+    running = &machine[0];
     meaningful_flags = 0;
     last_ns = told_tsc_hz = 0;
     n_leaves = asked = n_registered = 0;
-    time_msr = wall_msr = wall_clock_msr = 0;
+    time_msr = wall_msr = system_time_msr = wall_clock_msr = 0;
     registered_wall = NULL;
     now_tsc = 5000;
     offered_time = (struct pvclock_vcpu_time_info){ .version = 2,
@@ -281,7 +301,91 @@ static void that_we_were_stopped_is_noted_and_cleared(void **state)
     offered_time.flags |= PVCLOCK_GUEST_STOPPED;
     kvm_clock_start();
     registered[0]->read();
-    assert_int_equal(vcpu_time.flags, PVCLOCK_TSC_STABLE);
+    assert_int_equal(machine[0].pv.clock.flags, PVCLOCK_TSC_STABLE);
+}
+
+/* On the second CPU: what KVM tells it differs by so much. */
+static void start_second(int64_t ahead_ns, uint8_t flags)
+{
+    running = &machine[1];
+    offered_time.system_time += (uint64_t)ahead_ns;
+    offered_time.flags = flags;
+    kvm_clock_start_further();
+}
+
+static uint64_t read_on(unsigned cpu)
+{
+    running = &machine[cpu];
+    return registered[0]->read();
+}
+
+static void each_cpu_reads_the_page_that_it_has_told_kvm_of(void **state)
+{
+    (void)state;
+    under_kvm(LEAF_FIRST, ALL_FEATURES);
+    kvm_clock_start();
+    start_second(300, PVCLOCK_TSC_STABLE);
+    assert_int_equal(time_msr, 0x4b564d01);
+    assert_int_equal(read_on(1), 70300);
+    assert_int_equal(read_on(0), 70000);
+}
+
+static void cpus_that_disagree_never_see_time_go_back(void **state)
+{
+    (void)state;
+    under_kvm(LEAF_FIRST, ALL_FEATURES);
+    offered_time.flags = 0;
+    kvm_clock_start();
+    start_second(300, 0);
+    assert_int_equal(read_on(1), 70300);
+    assert_int_equal(read_on(0), 70300);
+    now_tsc += 1000;
+    assert_int_equal(read_on(0), 70500);
+    assert_int_equal(read_on(1), 70800);
+    assert_int_equal(read_on(0), 70800);
+}
+
+static void a_stop_is_cleared_where_it_was_told_and_nowhere_else(void **state)
+{
+    (void)state;
+    under_kvm(LEAF_FIRST, ALL_FEATURES);
+    offered_time.flags |= PVCLOCK_GUEST_STOPPED;
+    kvm_clock_start();
+    start_second(0, PVCLOCK_TSC_STABLE | PVCLOCK_GUEST_STOPPED);
+    read_on(1);
+    assert_int_equal(machine[1].pv.clock.flags, PVCLOCK_TSC_STABLE);
+    assert_int_equal(machine[0].pv.clock.flags, PVCLOCK_TSC_STABLE | PVCLOCK_GUEST_STOPPED);
+    read_on(0);
+    assert_int_equal(machine[0].pv.clock.flags, PVCLOCK_TSC_STABLE);
+}
+
+static void a_further_cpus_page_that_is_not_filled_is_told_and_takes_no_time_back(void **state)
+{
+    (void)state;
+    under_kvm(LEAF_FIRST, 0x1000008); /* with its flags */
+    offered_time.flags = 0;
+    kvm_clock_start();
+    offered_time = (struct pvclock_vcpu_time_info){ .version = 0 };
+    read_on(0);
+    start_second(0, 0);
+    assert_non_null(strstr(host_log_text(), "does not fill CPU 1's"));
+    assert_int_equal(read_on(1), 70000);
+}
+
+static void without_kvm_clock_further_cpus_touch_no_register(void **state)
+{
+    (void)state;
+    kvm_clock_start();
+    start_second(0, 0);
+    assert_int_equal(time_msr, 0);
+    under_kvm(LEAF_FIRST, ALL_FEATURES);
+    offered_time.version = 0;
+    running = &machine[0];
+    memset(&found, 0, sizeof(found));
+    assert_int_equal(kvm_clock_start(), -ENODEV);
+    time_msr = 0;
+    start_second(0, 0);
+    assert_int_equal(time_msr, 0);
 }
 
 static void a_wall_clock_that_is_not_filled_tells_nothing(void **state)
@@ -359,6 +463,29 @@ static void the_tsc_of_tcg_is_constant_though_cpuid_does_not_say_so(void **state
     assert_int_equal(registered[0]->rating, CLOCK_RATING_TSC);
 }
 
+static void tsc_at(unsigned cpu, uint64_t count)
+{
+    running = &machine[cpu];
+    now_tsc = count;
+    tsc_compare();
+}
+
+static void a_cpu_whose_tsc_is_behind_is_told_of(void **state)
+{
+    (void)state;
+    told_to_differ = 0;
+    tsc_at(0, 1000);
+    tsc_at(1, 1001);
+    tsc_at(0, 1001);
+    assert_int_equal(told_to_differ, 0);
+    tsc_at(1, 1000);
+    assert_int_equal(told_to_differ, 1);
+    assert_non_null(strstr(host_log_text(), "tsc: CPU 1's is behind"));
+    tsc_at(1, 5000); /* it is ahead: */
+    tsc_at(0, 1100);
+    assert_int_equal(told_to_differ, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, start_from_nothing)
 
 int main(void)
@@ -376,11 +503,17 @@ int main(void)
         TEST(a_stable_clock_is_read_as_it_is),
         TEST(an_unstable_clock_never_goes_back),
         TEST(that_we_were_stopped_is_noted_and_cleared),
+        TEST(each_cpu_reads_the_page_that_it_has_told_kvm_of),
+        TEST(cpus_that_disagree_never_see_time_go_back),
+        TEST(a_stop_is_cleared_where_it_was_told_and_nowhere_else),
+        TEST(a_further_cpus_page_that_is_not_filled_is_told_and_takes_no_time_back),
+        TEST(without_kvm_clock_further_cpus_touch_no_register),
         TEST(a_wall_clock_that_is_not_filled_tells_nothing),
         TEST(the_rate_comes_from_kvm_clock),
         TEST(the_rate_comes_from_the_hypervisors_leaf),
         TEST(the_rate_comes_from_crystal_and_ratio),
         TEST(rates_that_can_not_be_are_not_believed),
+        TEST(a_cpu_whose_tsc_is_behind_is_told_of),
         TEST(the_tsc_of_tcg_is_constant_though_cpuid_does_not_say_so),
     };
 

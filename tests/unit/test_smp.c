@@ -70,6 +70,10 @@ void apic_init_further(void)
 {
 }
 
+void tsc_compare(void)
+{
+}
+
 void cpu_take(struct cpu *cpu, struct trap_stacks *stacks)
 {
     (void)cpu;

@@ -65,7 +65,8 @@ malloc_CFLAGS := $(foreach f,malloc free realloc aligned_alloc malloc_usable_siz
 
 # Includes kernel/clock.c, to start each test from nothing.
 UNIT_TESTS += clock
-clock_SRCS := drivers/clock/rtc.c tests/host/irq.c tests/host/log.c
+clock_SRCS := kernel/spinlock.c drivers/clock/rtc.c $(addprefix tests/host/,irq.c log.c panic.c spinlock.c)
+clock_LDFLAGS := -pthread
 
 # Includes kernel/random.c, to start each test from nothing.
 UNIT_TESTS += random

@@ -26,6 +26,7 @@
 #include "kernel/smp.h"
 #include "kernel/thread.h"
 #include "lib/base/io.h"
+#include "lib/base/latest.h"
 #include "lib/libc/kernel_call.h"
 
 #define MAX_CPUS    64
@@ -263,6 +264,36 @@ static void run_lock(unsigned cpus, unsigned rounds)
            "one at a time is in the kernel");
 }
 
+/* ---- clock: what one CPU has read no other reads a time before */
+
+static uint64_t latest_ns;
+
+static void compare_clocks(struct work *work)
+{
+    for (; work->done < work->rounds; work->done++) {
+        uint64_t before_ns = __atomic_load_n(&latest_ns, __ATOMIC_SEQ_CST);
+        uint64_t now_ns = clock_monotonic_ns();
+
+        if (now_ns < before_ns)
+            work->wrong++;
+        latest(&latest_ns, now_ns);
+    }
+}
+
+static void run_clock(unsigned cpus, unsigned rounds)
+{
+    uint64_t started_ns = clock_monotonic_ns();
+    bool filled = true;
+
+    for (unsigned cpu = 0; cpu < cpus; cpu++)
+        filled &= cpu_numbered(cpu)->pv.clock.version != 0;
+    report(filled == !strcmp(clock_source_name(), "kvm-clock"), "KVM fills each CPU's page");
+    run_on_all(cpus, compare_clocks, rounds);
+    report(!failed, "time goes back for nobody");
+    report(latest_ns > started_ns, "time goes on");
+    printf("after %lu us by %s\n", (latest_ns - started_ns) / 1000, clock_source_name());
+}
+
 /* ---- vectors: each CPU's own handler, called by other CPUs and by the board's clock */
 
 #define RTC_INDEX    0x70
@@ -409,7 +440,7 @@ int main(int argc, char **argv)
 
     if (!cpus || cpus > MAX_CPUS) {
         printf(
-            "usage: torture|events|sleep|race|lock|log CPUS ROUNDS, panic|fault|exit CPUS VICTIM, "
+            "usage: torture|events|sleep|race|lock|log|clock CPUS ROUNDS, panic|fault|exit CPUS VICTIM, "
             "vectors CPUS\n");
         return 2;
     }
@@ -424,6 +455,8 @@ int main(int argc, char **argv)
         run_on_all(cpus, pass_on_in_time, number);
     else if (!strcmp(name, "lock"))
         run_lock(cpus, number);
+    else if (!strcmp(name, "clock"))
+        run_clock(cpus, number);
     else if (!strcmp(name, "vectors"))
         run_vectors(cpus);
     else if (!strcmp(name, "panic"))
