@@ -439,9 +439,9 @@ int main(int argc, char **argv)
              number = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 
     if (!cpus || cpus > MAX_CPUS) {
-        printf(
-            "usage: torture|events|sleep|race|lock|log|clock CPUS ROUNDS, panic|fault|exit CPUS VICTIM, "
-            "vectors CPUS\n");
+        printf("usage: torture|events|sleep|race|lock|log|clock CPUS ROUNDS, panic|fault|exit CPUS "
+               "VICTIM, "
+               "vectors CPUS\n");
         return 2;
     }
     wait_for_cpus(cpus);
