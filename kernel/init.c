@@ -8,7 +8,6 @@
 #include "arch/x86_64/kvm_pv.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
-#include "arch/x86_64/tls.h"
 #include "boot/boot_info.h"
 #include "drivers/acpi/acpi.h"
 #include "drivers/serial.h"
@@ -152,8 +151,8 @@ static void start_application(void)
     uint64_t stack_bytes =
         ALIGN_DOWN(MIN(page_available() * PAGE_SIZE / 8, MAIN_STACK_MAX), PAGE_SIZE);
 
-    if (tls_init() || !thread_create_application(0, "main", run_application, NULL,
-                                                 MAX(stack_bytes, MAIN_STACK_MIN)))
+    if (!thread_create_application(0, "main", run_application, NULL,
+                                   MAX(stack_bytes, MAIN_STACK_MIN)))
         start_failed("no memory for the application");
 }
 
@@ -167,7 +166,6 @@ static _Noreturn void wait_for_power_button(void)
 
 _Noreturn void kernel_main(const struct boot_info *boot)
 {
-    fpu_reset();
     cpu_init_first();
     thread_init();
     serial_start();

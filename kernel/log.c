@@ -8,7 +8,7 @@
  *
  * Concurrency: any context of any CPU; under one lock, with interrupts off, while
  * positions move and while a console's write(), pending() and arm() run. Who waits or
- * reads is a thread of the first CPU.
+ * reads holds the kernel lock.
  */
 #include "kernel/log.h"
 

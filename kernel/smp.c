@@ -53,6 +53,7 @@ static unsigned total;    /* that the MADT names, whether there is memory for th
 static int vector;        /* tells a CPU that others have made threads of its ready */
 static unsigned n_up;     /* by further CPUs, atomically */
 static unsigned n_halted; /* the same */
+static bool done;         /* who is not up now is not waited for any more */
 
 static bool is_free(const struct boot_info *boot, phys_addr_t page)
 {
@@ -201,6 +202,7 @@ static void start_all(void *argument)
         }
     }
     tsc_compare();
+    done = true;
     if (smp_count() < total)
         tell_missing();
     log_info("cpu: %u of %u up", smp_count(), total);
@@ -219,6 +221,18 @@ void smp_wake(const struct cpu *cpu)
         apic_send_interrupt(cpu->apic_id, (unsigned)vector);
 }
 
+int smp_wait_for(unsigned number)
+{
+    if (number >= cpu_wanted())
+        return -ENODEV;
+    while (number && !has_come(number)) {
+        if (done)
+            return -ENODEV;
+        thread_sleep_until(clock_monotonic_ns() + FIRST_LOOK_NS);
+    }
+    return 0;
+}
+
 void smp_start(const uint32_t *apic_ids, unsigned n)
 {
     if (n < 2)
@@ -233,7 +247,8 @@ void smp_start(const uint32_t *apic_ids, unsigned n)
         return;
     }
     prepare_all(apic_ids, n);
-    if (!thread_create("cpus", start_all, NULL))
+    done = !thread_create("cpus", start_all, NULL);
+    if (done)
         log_error("cpu: no memory to start others");
 }
 

@@ -26,6 +26,9 @@ void smp_start(const uint32_t *apic_ids, unsigned n);
 unsigned smp_count(void);
 unsigned smp_wanted(void);
 
+/* Waits until the one of a number is up, for as long as it may still come. 0, or -ENODEV. */
+int smp_wait_for(unsigned number);
+
 /* The number of the calling one: 0 is the one that booted. */
 unsigned smp_current(void);
 

@@ -13,6 +13,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/tls.h"
 #include "kernel/alloc.h"
 #include "kernel/clock.h"
 #include "kernel/event.h"
@@ -47,6 +48,7 @@ struct thread {
     bool parallel;   /* never holds the kernel lock */
     bool waiting;    /* on an event, whose lock it is under; cleared by whoever ends the wait */
     uintptr_t stack; /* lowest address; 0: not ours to free */
+    uintptr_t tls;   /* of an application's thread */
     void *local_slot;
     void (*entry)(void *argument);
     void *argument;
@@ -122,6 +124,7 @@ static void free_dead(void)
     if (!thread || !thread->stack)
         return;
     if (thread->application) {
+        tls_free(thread->tls);
         vmem_free((void *)thread->stack);
     } else {
         paging_map(thread->stack, thread->stack, PAGE_SIZE, PAGING_WRITE);
@@ -235,6 +238,10 @@ static void thread_main(void)
     struct thread *self = thread_current();
 
     free_dead();
+    if (self->application) {
+        tls_load(self->tls);
+        fpu_reset();
+    }
     irq_restore(true);
     lock_kernel(self);
     self->entry(self->argument);
@@ -321,13 +328,16 @@ struct thread *thread_create_application(unsigned cpu, const char *name,
                                          size_t stack_bytes)
 {
     void *stack = vmem_alloc(stack_bytes);
-    struct thread *thread = stack ? new_thread(cpu, name, entry, argument) : NULL;
+    uintptr_t tls = stack ? tls_new() : 0;
+    struct thread *thread = tls ? new_thread(cpu, name, entry, argument) : NULL;
 
     if (!thread) {
+        tls_free(tls);
         vmem_free(stack);
         return NULL;
     }
     thread->application = true;
+    thread->tls = tls;
     start(thread, (uintptr_t)stack, stack_bytes);
     return thread;
 }

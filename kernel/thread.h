@@ -38,9 +38,9 @@ struct thread *thread_create_parallel(unsigned cpu, const char *name, void (*ent
 
 /*
  * A thread that application code runs in, with a stack of `stack_bytes` in the
- * application's window. NULL: no memory, or no such CPU. There is one such thread on a
- * CPU: its floating-point registers are never saved, because the kernel has no use for
- * them.
+ * application's window, and thread-local variables. NULL: no memory, or no such CPU.
+ * There is one such thread on a CPU: its floating-point registers are never saved,
+ * because the kernel has no use for them.
  */
 struct thread *thread_create_application(unsigned cpu, const char *name,
                                          void (*entry)(void *argument), void *argument,

@@ -3,7 +3,13 @@
 #ifndef ARCH_X86_64_TLS_H
 #define ARCH_X86_64_TLS_H
 
-/* Gives the running thread its copy of the image's thread-local variables. -ENOMEM. */
-int tls_init(void);
+#include "lib/base/types.h"
+
+/* A thread's own copy of the image's thread-local variables; 0: no memory. */
+uintptr_t tls_new(void);
+void tls_free(uintptr_t tls);
+
+/* The running thread's from now on, on this CPU. */
+void tls_load(uintptr_t tls);
 
 #endif

@@ -14,6 +14,7 @@
 #define ENXIO           6
 #define E2BIG           7
 #define EBADF           9
+#define ECHILD          10
 #define EAGAIN          11
 #define ENOMEM          12
 #define EACCES          13
@@ -31,6 +32,7 @@
 #define EROFS           30
 #define EPIPE           32
 #define ERANGE          34
+#define EDEADLK         45
 #define EPROTO          71
 #define ENOSYS          88
 #define ENAMETOOLONG    91

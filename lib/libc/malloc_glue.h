@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What musl's mallocng asks of a system, on kernel/vmem; takes the place of its
- * glue.h. Its locks become kernel_enter() and kernel_leave(), which keep other
- * application threads away.
+ * glue.h. Its lock is one that other CPUs do not need the kernel for.
  */
 #ifndef LIB_LIBC_MALLOC_GLUE_H
 #define LIB_LIBC_MALLOC_GLUE_H
@@ -15,6 +14,7 @@
 #include "kernel/random.h"
 #include "kernel/thread.h"
 #include "kernel/vmem.h"
+#include "lib/libc/lock.h"
 
 #define size_classes __malloc_size_classes
 #define ctx          __malloc_context
@@ -33,12 +33,12 @@
 
 static inline void rdlock(void)
 {
-    kernel_enter();
+    malloc_lock();
 }
 
 static inline void wrlock(void)
 {
-    kernel_enter();
+    malloc_lock();
 }
 
 static inline void upgradelock(void)
@@ -47,18 +47,20 @@ static inline void upgradelock(void)
 
 static inline void unlock(void)
 {
-    kernel_leave();
+    malloc_unlock();
 }
 
 static inline uint64_t get_random_secret(void)
 {
     uint64_t secret;
 
+    kernel_enter();
     random_bytes(&secret, sizeof(secret));
+    kernel_leave();
     return secret;
 }
 
-/* Another thread of the application may come between, so these are atomic on one CPU. */
+/* free() uses these without the lock. */
 
 static inline int a_cas(volatile int *word, int expected, int desired)
 {

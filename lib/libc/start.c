@@ -8,6 +8,7 @@
 #include "lib/libc/start.h"
 
 #include <reent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -73,4 +74,37 @@ struct _reent *__getreent(void)
     if (!*slot)
         *slot = new_reent();
     return *slot;
+}
+
+/* The descriptors are those of all threads. */
+static int keep_open(struct _reent *reent, void *cookie)
+{
+    (void)reent;
+    (void)cookie;
+    return 0;
+}
+
+static void close_own_streams(struct _reent *reent)
+{
+    FILE *streams[] = { reent->_stdin, reent->_stdout, reent->_stderr };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(streams); i++) {
+        streams[i]->_close = keep_open;
+        _fclose_r(reent, streams[i]);
+    }
+}
+
+void app_thread_end(void)
+{
+    struct _reent *reent = *thread_local_slot();
+
+    if (!reent || reent == _impure_ptr)
+        return;
+    if (reent->__sdidinit)
+        close_own_streams(reent);
+    _reclaim_reent(reent);
+    *thread_local_slot() = NULL;
+    kernel_enter();
+    kfree(reent);
+    kernel_leave();
 }

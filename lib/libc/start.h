@@ -4,10 +4,12 @@
 #define LIB_LIBC_START_H
 
 /*
- * Runs the application in the calling thread, outside the kernel's brackets and
- * with FS base set: constructors, main(), then exit() with what main()
- * returned.
+ * Runs the application in the calling thread, outside the kernel's brackets:
+ * constructors, main(), then exit() with what main() returned.
  */
 _Noreturn void app_start(int argc, char **argv);
+
+/* What the C library keeps for a thread goes, and its streams' last bytes out; outside the brackets. */
+void app_thread_end(void);
 
 #endif

@@ -38,6 +38,17 @@ void kernel_leave(void)
     depth--;
 }
 
+void malloc_lock(void)
+{
+    depth++;
+}
+
+void malloc_unlock(void)
+{
+    assert_true(depth > 0);
+    depth--;
+}
+
 void event_signal(struct event *event)
 {
     (void)event;

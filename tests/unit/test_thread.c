@@ -103,6 +103,25 @@ void vmem_free(void *range)
     free(range);
 }
 
+static unsigned tls_blocks;
+
+uintptr_t tls_new(void)
+{
+    if (!host_alloc_allowed())
+        return 0;
+    return ++tls_blocks;
+}
+
+void tls_free(uintptr_t tls)
+{
+    tls_blocks -= tls != 0;
+}
+
+void tls_load(uintptr_t tls)
+{
+    assert_int_not_equal(tls, 0);
+}
+
 static void halt(void)
 {
     if (while_halted)
@@ -175,7 +194,7 @@ static int end(void **state)
     (void)state;
     catch_forbidden_instructions();
     thread_yield();
-    return host_pages_taken || stacks_in_window;
+    return host_pages_taken || stacks_in_window || tls_blocks;
 }
 
 static uint64_t in_ms(unsigned ms)
@@ -280,7 +299,7 @@ static void without_memory_there_is_no_thread(void **state)
         assert_null(thread_create("none", end_early, "n"));
         assert_int_equal(host_pages_taken, 0);
     }
-    for (int allowed = 0; allowed < 2; allowed++) {
+    for (int allowed = 0; allowed < 3; allowed++) { /* stack, variables, record */
         host_allocs_until_failure = allowed;
         assert_null(thread_create_application(0, "none", end_early, "n", STACK_BYTES));
         assert_int_equal(stacks_in_window, 0);
