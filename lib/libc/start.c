@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The application's beginning and end, and newlib's state of each thread. The
- * main thread uses the state that newlib brings along, so that exit() finds
- * its streams; others (callbacks of a library that run in a kernel thread) get
- * one when they first need it.
+ * The application's beginning and end, and newlib's state of each thread. That
+ * of the main thread is the one where exit() finds its streams; others (callbacks
+ * of a library that run in a kernel thread) get one when they first need it.
  */
 #include "lib/libc/start.h"
 
@@ -27,6 +26,11 @@ extern const init_function __preinit_array_start[], __preinit_array_end[];
 extern const init_function __init_array_start[], __init_array_end[];
 extern const fini_function __fini_array_start[], __fini_array_end[];
 
+/* By the names that newlib has for them: its own would be 1,900 bytes of the image, mostly zeros. */
+static struct _reent main_reent;
+struct _reent *_impure_ptr = &main_reent;
+struct _reent *const _global_impure_ptr = &main_reent;
+
 extern int main(int argc, char **argv, char **environment);
 
 static void run_constructors(const init_function *at, const init_function *end, int argc,
@@ -42,9 +46,16 @@ static void run_destructors(void)
         (*--at)();
 }
 
+/* It is all zeros; not inlined, for it is long. */
+static __attribute__((noinline)) struct _reent *init_reent(struct _reent *reent)
+{
+    _REENT_INIT_PTR_ZEROED(reent);
+    return reent;
+}
+
 void app_start(int argc, char **argv)
 {
-    *thread_local_slot() = _impure_ptr;
+    *thread_local_slot() = init_reent(&main_reent);
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         fd_open(&console_fd_ops, 0);
     if (&__fini_array_start[0] != &__fini_array_end[0])
@@ -62,9 +73,8 @@ static struct _reent *new_reent(void)
     reent = kalloc(sizeof(*reent));
     kernel_leave();
     if (!reent)
-        return _impure_ptr; /* shared with the main thread: better than none */
-    _REENT_INIT_PTR(reent);
-    return reent;
+        return &main_reent; /* shared with the main thread: better than none */
+    return init_reent(reent);
 }
 
 struct _reent *__getreent(void)
