@@ -137,16 +137,19 @@ include lib/libc/malloc.mk
 
 # ---- one image per application
 
-# $(1): name of the image, $(2): folder. app.mk says APP_SRCS (relative to its folder) and USES (net).
+# $(1): name of the image, $(2): folder. app.mk says APP_SRCS (relative to its folder), USES (net, fs) and WITHOUT (float).
 define app_rules
 APP_SRCS :=
 USES :=
+WITHOUT :=
 include $(2)/app.mk
+$$(foreach word,$$(filter-out float,$$(WITHOUT)),$$(error $(2)/app.mk: WITHOUT := $$(word): only float can be left out))
+$(1)_LINK := $$(foreach word,$$(WITHOUT),$$($$(word)_LEFT_OUT_LINK))
 $(1)_OBJS := $$(patsubst %.c,$(BUILD)/apps/$(1)/%.o,$$(APP_SRCS))
 $(1)_PARTS := $(KERNEL_OBJS) $$(foreach use,$$(USES),$$($$(use)_OBJS)) $$($(1)_OBJS) $(BUILD)/apps/$(1)/image.o \
               $(LIBC_OBJS) $(MALLOC_OBJS)
-$(1)_FLAGS := $$(foreach use,$$(USES),$$($$(use)_APP_FLAGS)) $(if $(filter apps/%,$(2)),$(WARNINGS))
-$$(call remember,$(BUILD)/.made-of/image-$(1),$(2) $$($(1)_FLAGS) $$($(1)_PARTS))
+$(1)_FLAGS := $$(foreach use,$$(USES),$$($$(use)_APP_FLAGS)) $$(foreach word,$$(WITHOUT),$$($$(word)_LEFT_OUT_FLAGS)) $(if $(filter apps/%,$(2)),$(WARNINGS))
+$$(call remember,$(BUILD)/.made-of/image-$(1),$(2) $$($(1)_FLAGS) $$($(1)_LINK) $$($(1)_PARTS))
 
 $$($(1)_OBJS): $(BUILD)/apps/$(1)/%.o: $(2)/%.c $(FLAGS) $(BUILD)/.made-of/image-$(1) | $(NEWLIB)
 	@mkdir -p $$(@D)
@@ -158,10 +161,10 @@ $(BUILD)/apps/$(1)/image.o: kernel/image.c $(FLAGS) | $(SHARED)/.setup-build
 
 # Linked twice: the first link tells where the functions are, the second carries their names.
 $(BUILD)/$(1).elf: $$($(1)_PARTS) $(NEWLIB) $(FLAGS) $(BUILD)/.made-of/image-$(1) linker.ld tools/symbols
-	$$(Q)$(LD) $(LINK_FLAGS) -T linker.ld -o $(BUILD)/apps/$(1)/first.elf $$($(1)_PARTS) $$(ARCHIVES)
+	$$(Q)$(LD) $(LINK_FLAGS) $$($(1)_LINK) -T linker.ld -o $(BUILD)/apps/$(1)/first.elf $$($(1)_PARTS) $$(ARCHIVES)
 	$$(Q)tools/symbols $(BUILD)/apps/$(1)/first.elf >$(BUILD)/apps/$(1)/symbols.asm
 	$$(Q)$(NASM) -f elf64 -o $(BUILD)/apps/$(1)/symbols.o $(BUILD)/apps/$(1)/symbols.asm
-	$$(Q)$(LD) $(LINK_FLAGS) -T linker.ld -o $$@ $$($(1)_PARTS) $$(ARCHIVES) $(BUILD)/apps/$(1)/symbols.o
+	$$(Q)$(LD) $(LINK_FLAGS) $$($(1)_LINK) -T linker.ld -o $$@ $$($(1)_PARTS) $$(ARCHIVES) $(BUILD)/apps/$(1)/symbols.o
 	@echo "$$@"
 
 -include $$($(1)_OBJS:.o=.d) $(BUILD)/apps/$(1)/image.d

@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: MIT
 APP_SRCS := main.c
 USES :=
+WITHOUT := float

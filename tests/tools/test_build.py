@@ -4,6 +4,7 @@ from outside the tree."""
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -142,6 +143,53 @@ def test_an_application_outside_may_bear_the_name_of_one_inside(built, tmp_path)
     assert b"Hello from outside!" in (built / "build/hello.elf").read_bytes()
     make(built, "-j2", "build/hello.elf")
     assert sha256(built / "build/hello.elf") == before
+
+
+PRINTS = """#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char **argv)
+{
+    char text[60];
+    int number;
+    sscanf("-77 ", "%d", &number);
+    snprintf(text, sizeof(text), "%s %5d|%-5lx|%lld", argv[0], number, 0xbeefL, 1LL << 40);
+    return printf("%s\\n", text) < argc;
+}
+"""
+
+
+def application(folder, main, mk):
+    folder.mkdir()
+    (folder / "main.c").write_text(main)
+    (folder / "app.mk").write_text("APP_SRCS := main.c\n" + mk)
+    return f"APP_DIR={folder}"
+
+
+def test_an_application_without_floating_point_prints_integers_and_carries_no_other_printf(built, tmp_path):
+    sizes = []
+    for name, mk in [("integers", "WITHOUT := float\n"), ("all", "")]:
+        make(built, "-j2", application(tmp_path / name, PRINTS, mk), f"build/{name}.elf")
+        image = built / f"build/{name}.elf"
+        names = subprocess.run(["nm", image], stdout=subprocess.PIPE, text=True, check=True).stdout
+        assert ("_dtoa_r" in names) == (name == "all")
+        done = subprocess.run([os.path.join(ROOT, "tools/run"), "--app", image, "--accel", "tcg", "--net", "none", "--deadline", "20"],
+                              stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+        assert f"{name}   -77|beef |1099511627776\n" in done.stdout
+        assert done.returncode == 0
+        sizes.append(subprocess.run(["size", "-A", image], stdout=subprocess.PIPE, text=True, check=True).stdout)
+    text = [int(re.search(r"^\.text +(\d+)", size, re.M).group(1)) for size in sizes]
+    assert text[0] + 10000 < text[1]
+
+
+def test_floating_point_that_was_said_not_to_be_there_is_refused(built, tmp_path):
+    main = PRINTS.replace("int number;", "int number;\n    double half = argc / 2.0;").replace("1LL << 40", "(long long)half")
+    output = make(built, application(tmp_path / "halves", main, "WITHOUT := float\n"), "build/halves.elf", check=False)
+    assert "SSE" in output and "Error" in output
+
+
+def test_what_cannot_be_left_out_is_named(built, tmp_path):
+    output = make(built, application(tmp_path / "less", PRINTS, "WITHOUT := printf\n"), "build/less.elf", check=False)
+    assert "WITHOUT := printf: only float can be left out" in output
 
 
 @pytest.mark.parametrize("folder, complaint", [("/nonexistent", "no app.mk"), ("/a b", "spaces")])
