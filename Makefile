@@ -36,7 +36,7 @@ DRIVER_SRCS := drivers/serial.c \
                drivers/acpi/power.c drivers/acpi/tables.c \
                drivers/clock/hpet.c drivers/clock/pit.c drivers/clock/pm_timer.c drivers/clock/rtc.c drivers/pvpanic.c \
                drivers/smbios.c \
-               drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/hotplug.c drivers/pci/line.c drivers/pci/msi.c drivers/pci/msix.c \
+               drivers/pci/bar.c drivers/pci/claim.c drivers/pci/ecam.c drivers/pci/hotplug.c drivers/pci/line.c drivers/pci/msi.c drivers/pci/msix.c \
                drivers/pci/pci.c drivers/pci/place.c drivers/pci/ports.c drivers/pci/report.c drivers/pci/start.c \
                drivers/virtio/balloon.c drivers/virtio/console.c drivers/virtio/device.c drivers/virtio/mmio.c \
                drivers/virtio/mmio_find.c drivers/virtio/names.c drivers/virtio/pci.c drivers/virtio/pci_legacy.c drivers/virtio/pci_registers.c \

@@ -12,6 +12,9 @@
  */
 volatile void *mmio_map(phys_addr_t start, uint64_t bytes);
 
+/* Whether a byte of it is RAM, so that no device can be there. */
+bool mmio_meets_ram(phys_addr_t start, uint64_t bytes);
+
 /*
  * Maps memory that is not ours but is read like RAM, cached and read-only:
  * firmware tables. NULL as above; ranges inside RAM are allowed.

@@ -221,7 +221,7 @@ static bool overlap(phys_addr_t start, uint64_t bytes, phys_addr_t other, uint64
 }
 
 /* The image counts, whether the memory map names RAM there or not. */
-static bool overlaps_ram(phys_addr_t start, uint64_t bytes)
+bool mmio_meets_ram(phys_addr_t start, uint64_t bytes)
 {
     if (overlap(start, bytes, (uintptr_t)__image_start, (uintptr_t)(__image_end - __image_start)))
         return true;
@@ -263,7 +263,7 @@ volatile void *mmio_map(phys_addr_t start, uint64_t bytes)
 {
     phys_addr_t page = start;
 
-    if (!pages_around(&page, &bytes) || overlaps_ram(page, bytes))
+    if (!pages_around(&page, &bytes) || mmio_meets_ram(page, bytes))
         return NULL;
     if (!is_mapped_uncached(page, bytes) &&
         paging_map(page, page, bytes, PAGING_WRITE | PAGING_UNCACHED))

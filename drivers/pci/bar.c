@@ -28,7 +28,8 @@ static uint32_t probe_register(struct pci_device *device, unsigned index, uint32
 
     pci_write32(device, OFFSET(index), ALL_ONES);
     answer = pci_read32(device, OFFSET(index));
-    pci_write32(device, OFFSET(index), value);
+    if (answer != value)
+        pci_write32(device, OFFSET(index), value);
     return answer;
 }
 
@@ -73,7 +74,6 @@ static int size_memory64(struct pci_device *device, unsigned index, uint32_t low
 
     if (index + 1 >= bars_of(device))
         return -EIO;
-    device->bars_known |= (uint8_t)(1u << (index + 1));
     high = pci_read32(device, OFFSET(index + 1));
     low_mask = probe_register(device, index, low) & ~(uint32_t)PCI_BAR_MEMORY_FLAGS;
     high_mask = probe_register(device, index + 1, high);
@@ -88,10 +88,8 @@ static int size_memory64(struct pci_device *device, unsigned index, uint32_t low
     return (low_mask ? is_contiguous(low_mask) : is_contiguous(high_mask)) ? 0 : -EIO;
 }
 
-static int size_bar(struct pci_device *device, unsigned index, struct pci_bar *bar)
+static int size_bar(struct pci_device *device, unsigned index, uint32_t low, struct pci_bar *bar)
 {
-    uint32_t low = pci_read32(device, OFFSET(index));
-
     /* All flags and address bits at once: nobody answers. */
     if (low == ALL_ONES)
         return -EIO;
@@ -107,77 +105,87 @@ static int size_bar(struct pci_device *device, unsigned index, struct pci_bar *b
     }
 }
 
-/* While a register holds ones the device would answer to somebody else's addresses. */
-static int size_undecoded(struct pci_device *device, unsigned index, struct pci_bar *bar)
+/* How many registers it takes. */
+static unsigned learn_bar(struct pci_device *device, unsigned index)
 {
-    uint16_t decoding;
-    int error;
+    uint32_t low = pci_read32(device, OFFSET(index));
+    struct pci_bar *bar = &device->bar[index];
+    char text[PCI_ADDRESS_TEXT];
+    int error = size_bar(device, index, low, bar);
 
-    pci_command(device, 0, 0);
-    decoding = device->command & (PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
-    pci_command(device, 0, decoding);
-    error = size_bar(device, index, bar);
-    pci_command(device, decoding, 0);
     if (!error &&
         (!IS_ALIGNED(bar->address, bar->bytes) || bar->address + bar->bytes - 1 < bar->address))
         error = -EIO;
-    return error;
-}
-
-static bool takes_two(struct pci_device *device, unsigned index)
-{
-    uint32_t low;
-
-    if (device->bars_known & 1u << index)
-        return device->bar[index].kind == PCI_BAR_MEMORY64;
-    low = pci_read32(device, OFFSET(index));
-    return !(low & PCI_BAR_IS_IO) && (low & PCI_BAR_TYPE) == PCI_BAR_TYPE_64;
-}
-
-/* Which register a 64-bit BAR begins in can only be told from the first one on. */
-static bool is_upper_half(struct pci_device *device, unsigned index)
-{
-    unsigned i = 0;
-
-    while (i < index)
-        i += takes_two(device, i) ? 2 : 1;
-    return i > index;
-}
-
-static void learn_bar(struct pci_device *device, unsigned index)
-{
-    uint8_t bit = (uint8_t)(1u << index);
-    char text[PCI_ADDRESS_TEXT];
-    int error;
-
-    device->bars_known |= bit;
-    if (is_upper_half(device, index))
-        return;
-    error = size_undecoded(device, index, &device->bar[index]);
     if (error)
-        device->bar[index] = (struct pci_bar){ .kind = PCI_BAR_NONE };
+        *bar = (struct pci_bar){ .kind = PCI_BAR_NONE };
     if (error == -EIO) {
-        device->bars_bad |= bit;
+        device->bars_bad |= (uint8_t)(1u << index);
         log_error("pci %s: BAR %u answers nonsense", pci_address_text(device->at, text), index);
     }
+    return low != ALL_ONES && !(low & PCI_BAR_IS_IO) && (low & PCI_BAR_TYPE) == PCI_BAR_TYPE_64 ? 2
+                                                                                                : 1;
+}
+
+/*
+ * All together, as which register a 64-bit BAR begins in can only be told from the first one on.
+ * While a register holds ones the device would answer to somebody else's addresses.
+ */
+static void learn_bars(struct pci_device *device)
+{
+    uint16_t decoding;
+
+    device->bars_known = true;
+    pci_command(device, 0, 0);
+    decoding = device->command & (PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+    pci_command(device, 0, decoding);
+    for (unsigned i = 0; i < bars_of(device);)
+        i += learn_bar(device, i);
+    pci_command(device, decoding, 0);
 }
 
 int pci_bar(struct pci_device *device, unsigned index, struct pci_bar *bar)
 {
     if (index >= bars_of(device))
         return -EINVAL;
-    if (!(device->bars_known & 1u << index))
-        learn_bar(device, index);
+    if (!device->bars_known)
+        learn_bars(device);
     *bar = device->bar[index];
     if (bar->kind != PCI_BAR_NONE)
         return 0;
     return device->bars_bad & 1u << index ? -EIO : -ENOENT;
 }
 
+/* One without an address is given one. */
+static int settle(struct pci_device *device, unsigned index, bool is_port)
+{
+    char text[PCI_ADDRESS_TEXT];
+
+    if (device->bars_claimed & 1u << index)
+        return device->refused & (is_port ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY) ? -ENXIO : 0;
+    if (!device->bar[index].address && pci_place_bar(device, index)) {
+        if (!is_port)
+            log_error("pci %s: BAR %u has no address", pci_address_text(device->at, text), index);
+        return -ENXIO;
+    }
+    return pci_claim_bars(device, is_port);
+}
+
+/* An address that no page table can hold is left, if nobody uses registers there yet. */
+static volatile void *map_elsewhere(struct pci_device *device, unsigned index, uint64_t offset,
+                                    uint64_t bytes)
+{
+    if (device->bars_mapped & 1u << index)
+        return NULL;
+    pci_unclaim_bars(device);
+    if (!pci_move_bar(device, index, "lies where no device can be") ||
+        pci_claim_bars(device, false))
+        return NULL;
+    return mmio_map(device->bar[index].address + offset, bytes);
+}
+
 int pci_map(struct pci_device *device, unsigned index, uint64_t offset, uint64_t bytes,
             volatile void **at)
 {
-    char text[PCI_ADDRESS_TEXT];
     struct pci_bar bar;
     int error = pci_bar(device, index, &bar);
 
@@ -187,14 +195,15 @@ int pci_map(struct pci_device *device, unsigned index, uint64_t offset, uint64_t
         return -EINVAL;
     if (!bytes || offset > bar.bytes || bytes > bar.bytes - offset)
         return -ERANGE;
-    if (!bar.address && pci_place_bar(device, index) == 0)
-        bar = device->bar[index];
-    *at = bar.address ? mmio_map(bar.address + offset, bytes) : NULL;
-    if (!*at) {
-        log_error("pci %s: BAR %u %s", pci_address_text(device->at, text), index,
-                  bar.address ? "lies where no device can be" : "has no address");
+    error = settle(device, index, false);
+    if (error)
+        return error;
+    *at = mmio_map(device->bar[index].address + offset, bytes);
+    if (!*at)
+        *at = map_elsewhere(device, index, offset, bytes);
+    if (!*at)
         return -ENXIO;
-    }
+    device->bars_mapped |= (uint8_t)(1u << index);
     pci_command(device, PCI_COMMAND_MEMORY, 0);
     return 0;
 }
@@ -208,11 +217,10 @@ int pci_ports(struct pci_device *device, unsigned index, uint16_t *first)
         return error;
     if (bar.kind != PCI_BAR_IO)
         return -EINVAL;
-    if (!bar.address && pci_place_bar(device, index) == 0)
-        bar = device->bar[index];
-    if (!bar.address)
-        return -ENXIO;
-    *first = (uint16_t)bar.address;
+    error = settle(device, index, true);
+    if (error)
+        return error;
+    *first = (uint16_t)device->bar[index].address;
     pci_command(device, PCI_COMMAND_IO, 0);
     return 0;
 }

@@ -111,6 +111,8 @@ int pci_add_ecam(uint16_t segment, phys_addr_t base, uint8_t bus_first, uint8_t 
                                     .segment = segment,
                                     .bus_first = bus_first,
                                     .bus_last = bus_last,
+                                    .memory = base + bus_first * BUS_BYTES,
+                                    .memory_bytes = (bus_last - bus_first + 1) * BUS_BYTES,
                                     .extended = true };
     error = pci_add_host(&ecam->host);
     if (error)

@@ -21,6 +21,7 @@ extern const struct pci_driver __start_pci_drivers[], __stop_pci_drivers[];
 
 static struct list hosts = LIST_INIT(hosts);
 static struct list devices = LIST_INIT(devices);
+static struct list bridges = LIST_INIT(bridges);
 static int n_devices;
 static bool unnumbered; /* a bridge without bus numbers was found */
 
@@ -288,8 +289,10 @@ static int find_function(struct scan *scan, struct pci_address at, bool *multi)
     *multi = header & PCI_HEADER_MULTI;
     list_append(&devices, &device->link);
     n_devices++;
-    if (device->header == PCI_HEADER_BRIDGE)
+    if (device->header == PCI_HEADER_BRIDGE) {
+        list_append(&bridges, &device->bridge_link);
         note_bridge(scan, device);
+    }
     scan->expanded |= is_expander(device);
     return 1;
 }
@@ -516,7 +519,7 @@ static void probe(struct pci_device *device, const struct pci_driver *driver)
     char text[PCI_ADDRESS_TEXT];
     int error;
 
-    pci_command(device, PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF, 0);
+    pci_command(device, PCI_COMMAND_MASTER, 0);
     device->driver = driver;
     error = driver->probe(device);
     if (!error)
@@ -527,12 +530,32 @@ static void probe(struct pci_device *device, const struct pci_driver *driver)
                   driver->name, -error);
 }
 
+/* What nobody has looked at yet answers nobody: its addresses may be in another's way. */
+static void silence(struct pci_device *device)
+{
+    for (const struct pci_driver *driver = __start_pci_drivers; driver < __stop_pci_drivers;
+         driver++)
+        if (drives(driver, device)) {
+            pci_command(device, PCI_COMMAND_INTX_OFF, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+            return;
+        }
+}
+
 static void find_driver(struct pci_device *device)
 {
     for (const struct pci_driver *driver = __start_pci_drivers; driver < __stop_pci_drivers;
          driver++)
         if (!device->driver && drives(driver, device))
             probe(device, driver);
+}
+
+/* For all that are listed behind `before`. */
+static void find_drivers(const struct list *before)
+{
+    for (struct list *link = before->next; link != &devices; link = link->next)
+        silence(CONTAINER_OF(link, struct pci_device, link));
+    for (struct list *link = before->next; link != &devices; link = link->next)
+        find_driver(CONTAINER_OF(link, struct pci_device, link));
 }
 
 void pci_release(struct pci_device *device)
@@ -559,8 +582,7 @@ int pci_scan(void)
         error = number_bridges(&devices);
     if (error)
         log_error("pci: only the first %d functions are used (error %d)", n_devices, -error);
-    LIST_FOR_EACH (link, &devices)
-        find_driver(CONTAINER_OF(link, struct pci_device, link));
+    find_drivers(&devices);
     return n_devices;
 }
 
@@ -594,14 +616,16 @@ int pci_scan_behind(struct pci_device *bridge)
         error = in_set(scan.wanted, bus) ? scan_bus(&scan, bus) : 0;
     if (!error)
         error = number_bridges(before);
-    for (struct list *link = before->next; link != &devices; link = link->next)
-        find_driver(CONTAINER_OF(link, struct pci_device, link));
+    find_drivers(before);
     return error ? error : n_devices;
 }
 
 static void forget_device(struct pci_device *device)
 {
     pci_release(device);
+    pci_unclaim_bars(device);
+    if (device->header == PCI_HEADER_BRIDGE)
+        list_remove(&device->bridge_link);
     list_remove(&device->link);
     kfree(device);
     n_devices--;
@@ -636,15 +660,11 @@ void pci_forget(void)
 {
     struct list *link;
 
-    while ((link = list_pop(&devices))) {
-        struct pci_device *device = CONTAINER_OF(link, struct pci_device, link);
-
-        pci_release(device);
-        kfree(device);
-    }
-    n_devices = 0;
+    while (!list_empty(&devices))
+        forget_device(CONTAINER_OF(devices.next, struct pci_device, link));
     unnumbered = false;
     pci_forget_window();
+    pci_forget_claims();
     while ((link = list_pop(&hosts))) {
         struct pci_host *host = CONTAINER_OF(link, struct pci_host, link);
 
@@ -664,9 +684,23 @@ struct pci_device *pci_bridge_above(const struct pci_device *device)
 {
     if (device->at.bus == device->host->bus_first)
         return NULL;
-    for (struct pci_device *bridge = pci_next(NULL); bridge; bridge = pci_next(bridge))
-        if (bridge->header == PCI_HEADER_BRIDGE && bridge->host == device->host &&
-            bridge->secondary == device->at.bus)
+    for (struct pci_device *bridge = pci_next_bridge(NULL); bridge;
+         bridge = pci_next_bridge(bridge))
+        if (bridge->host == device->host && bridge->secondary == device->at.bus)
             return bridge;
     return NULL;
+}
+
+struct pci_device *pci_next_bridge(const struct pci_device *bridge)
+{
+    struct list *next = bridge ? bridge->bridge_link.next : bridges.next;
+
+    return next == &bridges ? NULL : CONTAINER_OF(next, struct pci_device, bridge_link);
+}
+
+const struct pci_host *pci_next_host(const struct pci_host *host)
+{
+    struct list *next = host ? host->link.next : hosts.next;
+
+    return next == &hosts ? NULL : CONTAINER_OF(next, struct pci_host, link);
 }

@@ -47,8 +47,10 @@ struct pci_host {
     void (*forget)(struct pci_host *host); /* by pci_forget(): its memory's owner; may be NULL */
     uint16_t segment;
     uint8_t bus_first, bus_last;
-    bool extended;   /* 4096 bytes a function, else 256 */
-    uint8_t n_roots; /* root buses beside bus_first, in rising order; set by pci_scan() */
+    phys_addr_t memory;    /* where configuration space itself is */
+    uint64_t memory_bytes; /* 0: it is not in memory */
+    bool extended;         /* 4096 bytes a function, else 256 */
+    uint8_t n_roots;       /* root buses beside bus_first, in rising order; set by pci_scan() */
     uint8_t roots[PCI_ROOTS];
     struct list link; /* set by pci_add_host() */
 };
@@ -63,12 +65,21 @@ struct pci_bar {
     uint64_t bytes;      /* a power of two; 0 with PCI_BAR_NONE */
 };
 
+/* Addresses that a bridge passes on, or that may be given out. start > last: none. */
+struct pci_range {
+    phys_addr_t start, last;
+};
+
+/* Below 4 GiB; wherever 64 bits reach, of a bridge: what may be prefetched; ports. */
+enum pci_room { PCI_ROOM_LOW, PCI_ROOM_HIGH, PCI_ROOM_PORTS, PCI_ROOMS };
+
 #define PCI_BARS         6
 #define PCI_CAPABILITIES 48 /* as many as fit behind the header */
 
 /* One function that answers. Read by drivers, written by drivers/pci only. */
 struct pci_device {
-    struct list link; /* among all devices, in the order they were found */
+    struct list link;        /* among all devices, in the order they were found */
+    struct list bridge_link; /* of a bridge, among those */
     const struct pci_host *host;
     struct pci_address at;
     uint16_t vendor, device;
@@ -82,9 +93,15 @@ struct pci_device {
     bool command_known; /* command and status were read */
     uint16_t command;   /* as last written */
     uint16_t status;
-    uint8_t bars_known; /* bit n: bar[n] was sized */
-    uint8_t bars_bad;   /* bit n: it answers nonsense, or is another's upper half */
+    bool bars_known;      /* they were sized */
+    uint8_t bars_bad;     /* bit n: bar[n] answers nonsense */
+    uint8_t bars_claimed; /* bit n: its addresses are known to be nobody else's */
+    uint8_t bars_mapped;  /* bit n: somebody uses registers there */
+    uint8_t refused;      /* what is not to be decoded: PCI_COMMAND_IO, _MEMORY */
     struct pci_bar bar[PCI_BARS];
+
+    bool windows_known; /* those of a bridge were read */
+    struct pci_range windows[PCI_ROOMS];
 
     bool capabilities_known; /* the chain was followed */
     uint8_t n_capabilities;
@@ -170,6 +187,10 @@ void pci_release(struct pci_device *device);
 /* All devices: the first with NULL; NULL after the last. */
 struct pci_device *pci_next(const struct pci_device *device);
 
+/* The same of bridges alone, and of hosts. */
+struct pci_device *pci_next_bridge(const struct pci_device *bridge);
+const struct pci_host *pci_next_host(const struct pci_host *host);
+
 /* The bridge to the bus that the device is on; NULL: it is a root bus. */
 struct pci_device *pci_bridge_above(const struct pci_device *device);
 
@@ -197,19 +218,17 @@ void pci_command(struct pci_device *device, uint16_t set, uint16_t clear);
 unsigned pci_capability(struct pci_device *device, uint8_t id, unsigned after);
 
 /*
- * A base address register, sized the first time it is asked for (decoding is
- * off meanwhile). 0; -ENOENT: not implemented, or the upper half of another;
+ * A base address register; all of them are sized the first time that one is asked for
+ * (decoding is off meanwhile). 0; -ENOENT: not implemented, or the upper half of another;
  * -EINVAL: no such register; -EIO: it answers nonsense. An unassigned one is no
  * error here: bar->address is 0.
  */
 int pci_bar(struct pci_device *device, unsigned index, struct pci_bar *bar);
 
 /*
- * Where BARs that no firmware has placed may go: below 4 GiB, wherever 64 bits reach, in the
- * ports. Called once for each, when the first such BAR is wanted. NULL: nowhere.
+ * Where BARs that no firmware has placed may go. Called once for each room, when the first such
+ * BAR is wanted. NULL: nowhere.
  */
-enum pci_room { PCI_ROOM_LOW, PCI_ROOM_HIGH, PCI_ROOM_PORTS, PCI_ROOMS };
-
 extern bool (*pci_find_window)(enum pci_room room, phys_addr_t *start, uint64_t *bytes);
 
 /* Gives a BAR that pci_bar() has sized another address. -ENOSPC: there is none for it. */
@@ -229,8 +248,28 @@ void pci_open_window(struct pci_device *bridge, struct pci_window *window);
 void pci_place_device(struct pci_device *device);
 void pci_close_window(struct pci_device *bridge, const struct pci_window *window);
 
-/* Part of pci_forget(). */
+/* What a bridge passes on, PCI_ROOMS of them; read once. */
+const struct pci_range *pci_windows(struct pci_device *bridge);
+
+/*
+ * Makes sure that the BARs which a device is about to decode, ports or memory, are in nobody's
+ * way and can be reached; one that is not gets another address, which is told. -ENXIO: there is
+ * none, and the device is not to decode such BARs; -ENOMEM.
+ */
+int pci_claim_bars(struct pci_device *device, bool is_port);
+
+/* Whether a BAR would be in nobody's way at an address. */
+bool pci_bar_fits(struct pci_device *device, unsigned index, phys_addr_t address);
+
+/* Gives a BAR that cannot stay, as `why` says, another address, or tells that there is none: false.
+ */
+bool pci_move_bar(struct pci_device *device, unsigned index, const char *why);
+
+void pci_unclaim_bars(struct pci_device *device);
+
+/* Parts of pci_forget(). */
 void pci_forget_window(void);
+void pci_forget_claims(void);
 
 /*
  * Makes [offset, offset + bytes) of a memory BAR reachable, after giving

@@ -44,31 +44,35 @@ static void keep_clear_of(struct space *space, phys_addr_t start, uint64_t bytes
         space->next = end;
 }
 
-struct range {
-    phys_addr_t start, last; /* start > last: nothing */
-};
-
-static struct range ports_of(struct pci_device *bridge)
+static struct pci_range read_ports(struct pci_device *bridge)
 {
     uint32_t both = pci_read16(bridge, PCI_BRIDGE_PORTS);
 
-    return (struct range){ (both & 0xf0) << 8, (both & 0xf000) | 0xfff };
+    return (struct pci_range){ (both & 0xf0) << 8, (both & 0xf000) | 0xfff };
 }
 
-static struct range window_of(struct pci_device *bridge, enum pci_room room)
+static struct pci_range read_memory(struct pci_device *bridge, enum pci_room room)
 {
-    struct range range;
-    uint32_t both;
+    uint32_t both =
+        pci_read32(bridge, room == PCI_ROOM_HIGH ? PCI_BRIDGE_PREFETCH : PCI_BRIDGE_MEMORY);
+    struct pci_range range = { (phys_addr_t)(both & 0xfff0) << 16, (both & 0xfff00000) | 0xfffff };
 
-    if (room == PCI_ROOM_PORTS)
-        return ports_of(bridge);
-    both = pci_read32(bridge, room == PCI_ROOM_HIGH ? PCI_BRIDGE_PREFETCH : PCI_BRIDGE_MEMORY);
-    range = (struct range){ (phys_addr_t)(both & 0xfff0) << 16, (both & 0xfff00000) | 0xfffff };
     if (room == PCI_ROOM_HIGH && both & PCI_BRIDGE_WIDE) {
         range.start |= (phys_addr_t)pci_read32(bridge, PCI_BRIDGE_BASE_UPPER) << 32;
         range.last |= (phys_addr_t)pci_read32(bridge, PCI_BRIDGE_LIMIT_UPPER) << 32;
     }
     return range;
+}
+
+const struct pci_range *pci_windows(struct pci_device *bridge)
+{
+    if (!bridge->windows_known) {
+        bridge->windows_known = true;
+        bridge->windows[PCI_ROOM_LOW] = read_memory(bridge, PCI_ROOM_LOW);
+        bridge->windows[PCI_ROOM_HIGH] = read_memory(bridge, PCI_ROOM_HIGH);
+        bridge->windows[PCI_ROOM_PORTS] = read_ports(bridge);
+    }
+    return bridge->windows;
 }
 
 /* Memory is one, whichever room it is in. */
@@ -85,11 +89,11 @@ static bool has_kind(const struct pci_bar *bar, enum pci_room room)
 static void keep_clear_of_bridge(struct space *space, struct pci_device *bridge, enum pci_room room)
 {
     for (enum pci_room other = 0; other < PCI_ROOMS; other++) {
-        struct range range;
+        struct pci_range range;
 
         if (!same_kind(room, other))
             continue;
-        range = window_of(bridge, other);
+        range = pci_windows(bridge)[other];
         if (range.start <= range.last)
             keep_clear_of(space, range.start, range.last - range.start + 1);
     }
@@ -169,11 +173,11 @@ static phys_addr_t end_within(struct pci_device *device, enum pci_room room, phy
             return bar.address + bar.bytes;
     for (enum pci_room other = 0; other < PCI_ROOMS && device->header == PCI_HEADER_BRIDGE;
          other++) {
-        struct range range;
+        struct pci_range range;
 
         if (!same_kind(room, other))
             continue;
-        range = window_of(device, other);
+        range = pci_windows(device)[other];
         if (range.start <= range.last && range.start < at + bytes && at <= range.last)
             return range.last + 1;
     }
@@ -197,7 +201,7 @@ static phys_addr_t end_of_obstacle(const struct pci_device *newcomer, enum pci_r
 static phys_addr_t place_in(struct pci_device *bridge, enum pci_room room,
                             const struct pci_device *device, const struct pci_bar *bar)
 {
-    struct range range = window_of(bridge, room);
+    struct pci_range range = pci_windows(bridge)[room];
     phys_addr_t at = ALIGN_UP(range.start, bar->bytes), end;
 
     while (at >= range.start && at && at <= range.last && bar->bytes - 1 <= range.last - at) {
@@ -247,7 +251,7 @@ int pci_place_bar(struct pci_device *device, unsigned index)
         address = place_behind(bridge, device, bar);
     else if (!take_any(&root, bar, &address))
         address = 0;
-    if (!address)
+    if (!address || !pci_bar_fits(device, index, address))
         return -ENOSPC;
     set_address(device, index, address);
     return 0;
@@ -268,7 +272,7 @@ static bool high_is_closed;
 static struct space left_of(struct pci_device *above, const struct pci_device *bridge,
                             enum pci_room room)
 {
-    struct range range = window_of(above, room);
+    struct pci_range range = pci_windows(above)[room];
     struct space space = { .known = true };
 
     if (range.start > range.last)
@@ -342,7 +346,8 @@ static bool has_slot(struct pci_device *bridge)
 }
 
 /* From start to what was given out, at least `least` bytes if there are so many. */
-static struct range close_space(enum pci_room room, const struct pci_window *window, uint64_t least)
+static struct pci_range close_space(enum pci_room room, const struct pci_window *window,
+                                    uint64_t least)
 {
     struct space *space = &source->of[room];
     phys_addr_t start = MAX(window->start[room], space->first);
@@ -350,12 +355,12 @@ static struct range close_space(enum pci_room room, const struct pci_window *win
 
     next = MIN(next, ALIGN_DOWN(space->end, grains[room]));
     if (next <= start)
-        return (struct range){ 1, 0 };
+        return (struct pci_range){ 1, 0 };
     space->next = next;
-    return (struct range){ start, next - 1 };
+    return (struct pci_range){ start, next - 1 };
 }
 
-static void write_window(struct pci_device *bridge, unsigned offset, struct range range)
+static void write_window(struct pci_device *bridge, unsigned offset, struct pci_range range)
 {
     if (range.start > range.last)
         pci_write32(bridge, offset, WINDOW_CLOSED);
@@ -364,7 +369,7 @@ static void write_window(struct pci_device *bridge, unsigned offset, struct rang
                     (uint32_t)(range.last & 0xfff00000) | (uint32_t)(range.start >> 16 & 0xfff0));
 }
 
-static void write_ports(struct pci_device *bridge, struct range range)
+static void write_ports(struct pci_device *bridge, struct pci_range range)
 {
     bool closed = range.start > range.last;
 
@@ -377,7 +382,7 @@ static void write_ports(struct pci_device *bridge, struct range range)
 
 void pci_close_window(struct pci_device *bridge, const struct pci_window *window)
 {
-    struct range low, high = { 1, 0 };
+    struct pci_range low, high = { 1, 0 };
 
     low = close_space(PCI_ROOM_LOW, window, has_slot(bridge) ? SLOT_BYTES : 0);
     write_ports(bridge, close_space(PCI_ROOM_PORTS, window, 0));
@@ -390,6 +395,7 @@ void pci_close_window(struct pci_device *bridge, const struct pci_window *window
         pci_write32(bridge, PCI_BRIDGE_LIMIT_UPPER, (uint32_t)(high.last >> 32));
     }
     pci_command(bridge, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 0);
+    bridge->windows_known = false;
     high_is_closed = window->high_was_closed;
     n_open--;
 }

@@ -6,7 +6,7 @@ FUZZ_TARGETS += virtq
 virtq_FUZZ_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
 
 FUZZ_TARGETS += pci
-pci_FUZZ_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c $(VIRTIO_CORE) \
+pci_FUZZ_SRCS := drivers/pci/bar.c drivers/pci/claim.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c $(VIRTIO_CORE) \
                  drivers/virtio/pci.c drivers/virtio/pci_legacy.c drivers/virtio/pci_registers.c lib/base/format.c \
                  tests/fuzz/memory.c $(addprefix tests/host/,clock.c cmdline.c event.c fake_pci.c irq.c log.c panic.c ports.c registers.c)
 

@@ -31,6 +31,7 @@
 
 #define WINDOW         UINT64_C(0x80000000) /* where the host has registers */
 #define ELSEWHERE      0xe0000000u          /* where it has none */
+#define RAM_END        UINT64_C(0x8000000)
 #define GUARD_BYTES    (1 << 20)
 #define QUEUES         3
 #define MAPPINGS_MAX   16
@@ -125,6 +126,11 @@ static unsigned doorbell_bytes(void)
     const struct virtio_device *dev = virtio_next(NULL);
 
     return dev && virtio_has(dev, VIRTIO_F_NOTIFICATION_DATA) ? 2 * DOORBELL_BYTES : DOORBELL_BYTES;
+}
+
+bool mmio_meets_ram(phys_addr_t start, uint64_t bytes)
+{
+    return start < RAM_END && bytes;
 }
 
 volatile void *mmio_map(phys_addr_t start, uint64_t bytes)

@@ -9,4 +9,7 @@ extern phys_addr_t host_mmio_start;
 extern uint64_t host_mmio_bytes; /* 0: nothing can be mapped */
 extern uint8_t *host_mmio_memory;
 
+extern phys_addr_t host_ram_start;
+extern uint64_t host_ram_bytes; /* 0: there is none */
+
 #endif

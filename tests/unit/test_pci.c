@@ -622,13 +622,13 @@ static void map_refuses_ports_and_addresses_that_are_missing_or_out_of_reach(voi
     (void)state;
     fake_pci_bar(function, 0, PCI_BAR_IO, 32, 0xc000);
     fake_pci_bar(function, 1, PCI_BAR_MEMORY32, 4096, 0);
-    fake_pci_bar(function, 2, PCI_BAR_MEMORY32, 4096, 0x1000);
+    fake_pci_bar(function, 2, PCI_BAR_MEMORY32, 4096, 0xd0000000);
     device = found();
     assert_int_equal(pci_map(device, 0, 0, 4, &at), -EINVAL);
     assert_int_equal(pci_map(device, 1, 0, 4, &at), -ENXIO);
     assert_true(logged("BAR 1 has no address"));
     assert_int_equal(pci_map(device, 2, 0, 4, &at), -ENXIO);
-    assert_true(logged("BAR 2 lies where no device can be"));
+    assert_true(logged("BAR 2 at 0xd0000000 lies where no device can be"));
 }
 
 /* ---- placing BARs that nobody has placed */
@@ -802,7 +802,6 @@ static void what_is_behind_a_bridge_is_placed_in_its_window_and_nothing_else(voi
     struct fake_function *beside = fake_pci_function(fake, 0, 2, 0, 0x1af4, 1);
     struct pci_device *device = NULL;
     volatile void *at;
-    struct pci_bar bar;
 
     (void)state;
     use_window(MMIO_START, 4 * MIB);
@@ -816,9 +815,7 @@ static void what_is_behind_a_bridge_is_placed_in_its_window_and_nothing_else(voi
             assert_int_equal(device->bar[0].address, 0xfe000000);
         }
         if (device->at.device == 2) {
-            pci_map(device, 0, 0, 4, &at);
-            assert_int_equal(pci_bar(device, 0, &bar), 0);
-            assert_int_equal(bar.address, 0xfe200000);
+            assert_int_equal(placed(device, 0), 0xfe200000);
         }
     }
     pci_find_window = NULL;
@@ -1128,6 +1125,264 @@ static void what_is_in_use_at_the_end_of_a_window_leaves_its_beginning(void **st
     pci_find_window = NULL;
 }
 
+/* ---- addresses that are somebody else's */
+
+static struct pci_device *device_of(const struct fake_function *function)
+{
+    struct pci_device *device = NULL;
+
+    while ((device = pci_next(device)))
+        if (device->at.bus == function->at.bus && device->at.device == function->at.device)
+            return device;
+    return NULL;
+}
+
+static struct fake_function *driven(unsigned bus, unsigned slot)
+{
+    return fake_pci_function(fake, bus, slot, 0, 0x1234, 0x10);
+}
+
+static int map_bar(const struct fake_function *function, unsigned index)
+{
+    volatile void *at;
+
+    return pci_map(device_of(function), index, 0, 4, &at);
+}
+
+static phys_addr_t address_in(const struct fake_function *function, unsigned index)
+{
+    return window_register(function, PCI_BAR0 + 4 * index) & ~UINT32_C(15);
+}
+
+static void a_bar_on_top_of_another_is_moved_and_both_are_used(void **state)
+{
+    struct fake_function *first = driven(0, 1), *second = driven(0, 2);
+
+    (void)state;
+    use_window(MMIO_START, MMIO_BYTES);
+    fake_pci_bar(first, 0, PCI_BAR_MEMORY32, 0x1000, MMIO_START + 0x1000);
+    fake_pci_bar(second, 1, PCI_BAR_MEMORY64, 0x4000, MMIO_START);
+    assert_int_equal(scan(), 2);
+    /* Until somebody uses it, neither answers. */
+    assert_false(fake_get16(first, PCI_COMMAND) & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO));
+    assert_false(fake_get16(second, PCI_COMMAND) & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO));
+    assert_int_equal(map_bar(first, 0), 0);
+    assert_false(fake_get16(second, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+    assert_int_equal(map_bar(second, 1), 0);
+    assert_int_equal(address_in(first, 0), MMIO_START + 0x1000);
+    assert_int_equal(address_in(second, 1), MMIO_START + 0x4000);
+    assert_true(logged("pci 0000:00:02.0: BAR 1 at 0xfe000000 overlaps BAR 0 of 0000:00:01.0, "
+                       "moved to 0xfe004000"));
+    pci_find_window = NULL;
+}
+
+/* Its memory is not decoded: one BAR alone cannot be turned off. */
+static void a_bar_that_cannot_be_moved_keeps_its_device_from_memory_but_no_other(void **state)
+{
+    struct fake_function *first = driven(0, 1), *second = driven(0, 2), *third = driven(0, 3);
+    uint16_t port;
+
+    (void)state;
+    fake_pci_bar(first, 0, PCI_BAR_MEMORY32, 0x1000, MMIO_START + 0x1000);
+    fake_pci_bar(second, 0, PCI_BAR_MEMORY32, 0x1000, MMIO_START + 0x4000);
+    fake_pci_bar(second, 1, PCI_BAR_MEMORY32, 0x1000, MMIO_START + 0x1000);
+    fake_pci_bar(second, 2, PCI_BAR_IO, 0x20, 0xc000);
+    fake_pci_bar(third, 0, PCI_BAR_MEMORY32, 0x1000, MMIO_START + 0x2000);
+    assert_int_equal(scan(), 3);
+    assert_int_equal(map_bar(first, 0), 0);
+    assert_int_equal(map_bar(second, 0), -ENXIO);
+    assert_int_equal(map_bar(second, 1), -ENXIO);
+    assert_int_equal(pci_ports(device_of(second), 2, &port), 0);
+    assert_int_equal(map_bar(third, 0), 0);
+    assert_false(fake_get16(second, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+    assert_true(fake_get16(third, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+    assert_true(logged("0000:00:02.0: BAR 1 at 0xfe001000 overlaps BAR 0 of 0000:00:01.0, and "
+                       "there is no other place for it"));
+}
+
+static void a_bar_on_top_of_the_platform_is_moved(void **state)
+{
+    static const struct {
+        phys_addr_t address;
+        const char *why;
+    } cases[] = { { 0xa0000, "overlaps the first MiB" },
+                  { 0xfec00000, "overlaps the chip set's registers" },
+                  { 0xfee00000, "overlaps the chip set's registers" },
+                  { 0xfffff000, "overlaps the chip set's registers" },
+                  { 0x80000000, "overlaps RAM" },
+                  { 0xb0001000, "overlaps configuration space" } };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fake_function *function;
+
+        fake = fake_pci_host(0, 255);
+        fake->host.memory = 0xb0000000;
+        fake->host.memory_bytes = 256 * MIB;
+        function = driven(0, 1);
+        host_log_clear();
+        use_window(MMIO_START, MMIO_BYTES);
+        host_ram_start = 0x7f000000;
+        host_ram_bytes = 0x1000001;
+        fake_pci_bar(function, 0, PCI_BAR_MEMORY32, 0x1000, cases[i].address);
+        assert_int_equal(scan(), 1);
+        assert_int_equal(map_bar(function, 0), 0);
+        assert_int_equal(address_in(function, 0), MMIO_START);
+        assert_true(logged(cases[i].why));
+        pci_forget();
+    }
+    host_ram_bytes = 0;
+    pci_find_window = NULL;
+}
+
+static void a_place_that_is_no_better_is_not_taken(void **state)
+{
+    struct fake_function *function = driven(0, 1);
+
+    (void)state;
+    use_window(0xfed00000, 0x10000);
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY32, 0x1000, 0xfec00000);
+    assert_int_equal(scan(), 1);
+    assert_int_equal(map_bar(function, 0), -ENXIO);
+    assert_int_equal(address_in(function, 0), 0xfec00000);
+    pci_find_window = NULL;
+}
+
+static void what_its_bridge_does_not_pass_on_comes_into_the_bridges_window(void **state)
+{
+    struct fake_function *bridge = fake_pci_bridge(fake, 0, 1, 1, 2);
+    struct fake_function *inner = fake_pci_bridge(fake, 1, 0, 2, 2);
+    struct fake_function *beyond = driven(1, 1), *deep = driven(2, 1);
+    uint16_t port;
+
+    (void)state;
+    fake_put32(bridge, PCI_BRIDGE_MEMORY, 0xfe00fe00);
+    fake_put16(bridge, PCI_BRIDGE_PORTS, 0x6060);
+    fake_put32(inner, PCI_BRIDGE_MEMORY, 0x00001000); /* closed */
+    fake_pci_bar(beyond, 0, PCI_BAR_MEMORY32, 0x1000, 0xfd000000);
+    fake_pci_bar(beyond, 1, PCI_BAR_IO, 0x20, 0x7000);
+    fake_pci_bar(deep, 0, PCI_BAR_MEMORY32, 0x1000, 0xfe002000);
+    assert_int_equal(scan(), 4);
+    assert_int_equal(map_bar(beyond, 0), 0);
+    assert_int_equal(address_in(beyond, 0), 0xfe000000);
+    assert_true(logged("0000:01:01.0: BAR 0 at 0xfd000000 is beyond what 0000:00:01.0 passes on"));
+    assert_int_equal(pci_ports(device_of(beyond), 1, &port), 0);
+    assert_int_equal(port, 0x6000);
+    assert_int_equal(map_bar(deep, 0), -ENXIO);
+    assert_true(logged("0000:02:01.0: BAR 0 at 0xfe002000 is beyond what 0000:01:00.0 passes on, "
+                       "and there is no other place"));
+}
+
+static void a_bar_in_the_window_of_a_bridge_beside_it_is_moved(void **state)
+{
+    struct fake_function *bridge = fake_pci_bridge(fake, 0, 1, 1, 1);
+    struct fake_function *function = driven(0, 2);
+
+    (void)state;
+    use_window(MMIO_START, 0x200000);
+    fake_put32(bridge, PCI_BRIDGE_MEMORY, 0xfe10fe10);
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY32, 0x1000, 0xfe1ff000);
+    assert_int_equal(scan(), 2);
+    assert_int_equal(map_bar(function, 0), 0);
+    assert_int_equal(address_in(function, 0), MMIO_START);
+    assert_true(logged("overlaps what 0000:00:01.0 passes on, moved to"));
+    pci_find_window = NULL;
+}
+
+static void ports_on_top_of_others_or_of_the_chip_set_are_moved(void **state)
+{
+    struct fake_function *first = driven(0, 1), *second = driven(0, 2), *third = driven(0, 3);
+    uint16_t port;
+
+    (void)state;
+    use_ports(0x2000, 0x1000);
+    fake_pci_bar(first, 0, PCI_BAR_IO, 0x40, 0xc000);
+    fake_pci_bar(second, 0, PCI_BAR_IO, 0x20, 0xc020);
+    fake_pci_bar(third, 0, PCI_BAR_IO, 0x20, 0x600);
+    assert_int_equal(scan(), 3);
+    assert_int_equal(pci_ports(device_of(first), 0, &port), 0);
+    assert_int_equal(port, 0xc000);
+    assert_int_equal(pci_ports(device_of(second), 0, &port), 0);
+    assert_int_equal(port, 0x2000);
+    assert_int_equal(pci_ports(device_of(third), 0, &port), 0);
+    assert_int_equal(port, 0x2020);
+    pci_find_window = NULL;
+}
+
+/* Whatever the order; and what has left is in nobody's way. */
+static void many_bars_are_told_apart_in_any_order(void **state)
+{
+    enum { N = 30, APART = 0x8000, BYTES = 0x100 };
+    struct fake_function *functions[N], *newcomer = driven(0, N);
+    struct pci_bar bar;
+
+    (void)state;
+    fake_pci_bar(newcomer, 0, PCI_BAR_MEMORY32, BYTES, 0);
+    for (unsigned i = 0; i < N; i++) {
+        functions[i] = driven(0, i);
+        fake_pci_bar(functions[i], 0, i % 2 ? PCI_BAR_IO : PCI_BAR_MEMORY32, BYTES,
+                     (i % 2 ? 0 : MMIO_START) + 0x2000 + i * BYTES);
+        fake_pci_bar(functions[i], 1, PCI_BAR_MEMORY32, BYTES, MMIO_START + APART + i * BYTES);
+    }
+    assert_int_equal(scan(), N + 1);
+    for (unsigned i = 0; i < N; i++)
+        assert_int_equal(map_bar(functions[i * 7 % N], 1), 0);
+    assert_string_equal(host_log_text(), "");
+    assert_int_equal(pci_bar(device_of(newcomer), 0, &bar), 0);
+    pci_unclaim_bars(device_of(functions[5]));
+    for (unsigned i = 0; i < N; i++) {
+        phys_addr_t low = MMIO_START + 0x2000 + i * BYTES, high = MMIO_START + APART + i * BYTES;
+
+        assert_int_equal(pci_bar_fits(device_of(newcomer), 0, low), i % 2);
+        assert_int_equal(pci_bar_fits(device_of(newcomer), 0, high), i == 5);
+    }
+    assert_true(pci_bar_fits(device_of(newcomer), 0, MMIO_START + APART - BYTES));
+    assert_false(pci_bar_fits(device_of(newcomer), 0, MMIO_START + APART - BYTES + 1));
+    assert_true(pci_bar_fits(device_of(newcomer), 0, MMIO_START + APART + N * BYTES));
+}
+
+/* A host that has everything overlap does not have us search for ever. */
+static void a_machine_of_nothing_but_overlaps_is_started(void **state)
+{
+    unsigned used = 0;
+
+    (void)state;
+    use_window(0xc0000000, 256 * MIB);
+    host_mmio_start = 0xc0000000;
+    for (unsigned i = 0; i < 32; i++)
+        for (unsigned f = 0; f < 8; f++) {
+            struct fake_function *function = fake_pci_function(fake, 0, i, f, 0x1234, 0x10);
+
+            function->space[PCI_HEADER] = PCI_HEADER_MULTI;
+            for (unsigned b = 0; b < PCI_BARS; b++)
+                fake_pci_bar(function, b, PCI_BAR_MEMORY32, 0x10, 0xfee00000);
+        }
+    assert_int_equal(scan(), 256);
+    for (struct pci_device *device = pci_next(NULL); device; device = pci_next(device)) {
+        volatile void *at;
+
+        used += pci_map(device, 0, 0, 4, &at) == 0;
+    }
+    assert_int_equal(used, 256 / PCI_BARS);
+    assert_true(pci_config_accesses < 256 * 60);
+    pci_find_window = NULL;
+}
+
+static void claims_without_memory_use_nothing(void **state)
+{
+    struct fake_function *function = driven(0, 1);
+
+    (void)state;
+    fake_pci_bar(function, 0, PCI_BAR_MEMORY32, 0x1000, MMIO_START);
+    assert_int_equal(scan(), 1);
+    host_allocs_until_failure = 0;
+    assert_int_equal(map_bar(function, 0), -ENOMEM);
+    assert_false(fake_get16(function, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+    host_allocs_until_failure = -1;
+    assert_int_equal(map_bar(function, 0), 0);
+    assert_false(pci_bar_fits(device_of(function), 0, MMIO_START)); /* is on the list by now */
+}
+
 /* ---- root buses beside the first */
 
 static unsigned roots_asked;
@@ -1434,6 +1689,16 @@ int main(void)
         TEST(a_chain_of_bridges_without_end_is_followed_only_so_deep),
         TEST(a_window_that_is_full_leaves_bars_unplaced_and_nothing_overlaps),
         TEST(a_port_with_an_empty_slot_keeps_room_for_a_card),
+        TEST(a_bar_on_top_of_another_is_moved_and_both_are_used),
+        TEST(a_bar_that_cannot_be_moved_keeps_its_device_from_memory_but_no_other),
+        TEST(a_bar_on_top_of_the_platform_is_moved),
+        TEST(a_place_that_is_no_better_is_not_taken),
+        TEST(what_its_bridge_does_not_pass_on_comes_into_the_bridges_window),
+        TEST(a_bar_in_the_window_of_a_bridge_beside_it_is_moved),
+        TEST(ports_on_top_of_others_or_of_the_chip_set_are_moved),
+        TEST(many_bars_are_told_apart_in_any_order),
+        TEST(a_machine_of_nothing_but_overlaps_is_started),
+        TEST(claims_without_memory_use_nothing),
         ROOTS(root_buses_that_the_tables_tell_of_are_walked_with_what_is_behind_them),
         ROOTS(nobody_asks_for_root_buses_where_nothing_leads_to_them),
         ROOTS(bus_numbers_end_before_the_next_root_bus),

@@ -80,7 +80,7 @@ virtio_blk_SRCS := drivers/virtio/blk.c kernel/blkdev.c tests/host/smp.c $(VIRTI
                    alloc.c clock.c cmdline.c log.c panic.c)
 
 UNIT_TESTS += pci
-pci_SRCS := drivers/pci/bar.c drivers/pci/ecam.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c \
+pci_SRCS := drivers/pci/bar.c drivers/pci/claim.c drivers/pci/ecam.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c \
             lib/base/format.c \
             tests/host/alloc.c tests/host/fake_pci.c tests/host/log.c tests/host/mmio.c tests/host/panic.c
 
@@ -107,7 +107,7 @@ virtio_report_SRCS := drivers/virtio/report.c drivers/virtio/names.c kernel/repo
                       $(filter-out drivers/virtio/blk.c kernel/blkdev.c,$(virtio_blk_SRCS))
 
 UNIT_TESTS += virtio_pci
-virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c $(VIRTIO_CORE) drivers/virtio/pci.c \
+virtio_pci_SRCS := drivers/pci/bar.c drivers/pci/claim.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c $(VIRTIO_CORE) drivers/virtio/pci.c \
                    drivers/virtio/pci_legacy.c drivers/virtio/pci_registers.c lib/base/format.c tests/host/alloc.c tests/host/clock.c \
                    tests/host/cmdline.c \
                    tests/host/dma.c tests/host/event.c tests/host/fake_pci.c tests/host/irq.c tests/host/log.c \
