@@ -1537,6 +1537,75 @@ static void msix_has_1_to_2048_vectors(void **state)
     assert_int_equal(pci_msix_start(pci_next(NULL)), 1);
 }
 
+static void msix_of_2048_vectors_masks_each_and_touches_nothing_else(void **state)
+{
+    const struct irq_message message = { UINT64_C(0xfee01000), 0x31 };
+    const unsigned end = 0x800 + 2048 * PCI_MSIX_ENTRY_BYTES;
+    unsigned at;
+    struct fake_function *function = function_with_msix(2048, &at);
+
+    PROVES("PCI-MSIX-01");
+    (void)state;
+    fake_put32(function, at + PCI_MSIX_PENDING, end | 1);
+    memset(registers, 0xaa, MMIO_BYTES);
+    assert_int_equal(pci_msix_start(found()), 2048);
+    for (unsigned i = 0; i < 2048; i++)
+        assert_int_equal(entry_word(i, PCI_MSIX_ENTRY_CONTROL), PCI_MSIX_ENTRY_MASKED);
+    pci_msix_set(pci_next(NULL), 2047, message);
+    assert_int_equal(entry_word(2047, PCI_MSIX_ENTRY_ADDRESS), 0xfee01000);
+    assert_int_equal(entry_word(2047, PCI_MSIX_ENTRY_MESSAGE), 0x31);
+    assert_int_equal(entry_word(2047, PCI_MSIX_ENTRY_CONTROL), 0);
+    assert_int_equal(entry_word(2046, PCI_MSIX_ENTRY_CONTROL), PCI_MSIX_ENTRY_MASKED);
+    pci_msix_stop(pci_next(NULL));
+    assert_int_equal(entry_word(2047, PCI_MSIX_ENTRY_CONTROL), PCI_MSIX_ENTRY_MASKED);
+    for (unsigned i = 0; i < MMIO_BYTES; i++)
+        if (i < 0x800 || i >= end)
+            assert_int_equal(registers[i], 0xaa);
+}
+
+/* Table and pending bits may touch each other and the end of the BAR, and not by 8 bytes more. */
+static void msix_ends_where_its_bar_ends(void **state)
+{
+    static const struct {
+        uint32_t table, pending;
+        int answer;
+    } cases[] = { { 0x8000, 0x7f00, 2048 },  { 0x8008, 0, -ERANGE },   { 0x8000, 0x7f08, -EIO },
+                  { 0x7f00, 0xff00, 2048 },  { 0x7f00, 0xfef8, -EIO }, { 0, 0xff08, -ERANGE },
+                  { 0, 0x7ff8, -EIO },       { 0, 0x8000, 2048 },      { 0xfffffff8, 0, -ERANGE },
+                  { 0, 0xfffffff8, -ERANGE } };
+    unsigned at;
+    struct fake_function *function = function_with_msix(2048, &at);
+    struct pci_device *device = found();
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        fake_put32(function, at + PCI_MSIX_TABLE, cases[i].table | 1);
+        fake_put32(function, at + PCI_MSIX_PENDING, cases[i].pending | 1);
+        assert_int_equal(pci_msix_start(device), cases[i].answer);
+        pci_msix_stop(device);
+    }
+}
+
+static void msix_in_a_bar_without_an_address_is_placed_or_refused(void **state)
+{
+    unsigned at;
+    struct fake_function *function = function_with_msix(2, &at);
+
+    (void)state;
+    fake_pci_bar(function, 1, PCI_BAR_MEMORY32, MMIO_BYTES, 0);
+    fake_pci_bar(function, 2, PCI_BAR_IO, 0x100, 0xc000);
+    assert_int_equal(pci_msix_start(found()), -ENXIO);
+    fake_put32(function, at + PCI_MSIX_TABLE, 2);
+    assert_int_equal(pci_msix_start(pci_next(NULL)), -EINVAL);
+    assert_false(fake_get16(function, at + PCI_MSIX_CONTROL) & PCI_MSIX_ENABLE);
+    pci_forget();
+    fake_put32(function, at + PCI_MSIX_TABLE, 0x800 | 1);
+    use_window(MMIO_START, MMIO_BYTES);
+    assert_int_equal(pci_msix_start(found()), 2);
+    assert_int_equal(entry_word(1, PCI_MSIX_ENTRY_CONTROL), PCI_MSIX_ENTRY_MASKED);
+    pci_find_window = NULL;
+}
+
 static void msix_is_not_there_without_its_capability(void **state)
 {
     (void)state;
@@ -1710,6 +1779,9 @@ int main(void)
         TEST(what_is_in_use_at_the_end_of_a_window_leaves_its_beginning),
         TEST(msix_masks_all_vectors_and_opens_the_one_that_is_set),
         TEST(msix_has_1_to_2048_vectors),
+        TEST(msix_of_2048_vectors_masks_each_and_touches_nothing_else),
+        TEST(msix_ends_where_its_bar_ends),
+        TEST(msix_in_a_bar_without_an_address_is_placed_or_refused),
         TEST(msix_is_not_there_without_its_capability),
         TEST(msix_refuses_a_table_beyond_its_bar),
         TEST(msix_refuses_pending_bits_beyond_their_bar_or_in_the_table),
