@@ -8,9 +8,10 @@
 /* linker.ld: addresses, and sizes as addresses. */
 extern const char __tdata_start[], __tdata_end[], __tls_size[], __tls_align[];
 
+/* With what the control block's own alignment wants below them. */
 static size_t variables_bytes(void)
 {
-    return ALIGN_UP((size_t)__tls_size, (size_t)__tls_align);
+    return ALIGN_UP((size_t)__tls_size, MAX((size_t)__tls_align, sizeof(uintptr_t)));
 }
 
 /*
