@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernel/thread.c on kernel/timer.c, with the image's own thread_switch() and
+ * kernel/thread.c, included here, on kernel/timer.c, with the image's own thread_switch() and
  * guard pages below the stacks. The test runs as the boot thread. cli, sti and
  * hlt, which Linux forbids, are carried out by the handler of the signal that
  * they raise: while the CPU halts, time passes to the next timer and its
@@ -21,6 +21,8 @@
 
 #include <cmocka.h>
 
+#include "kernel/thread.c"
+
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/paging.h"
 #include "kernel/clock.h"
@@ -37,6 +39,7 @@
 #include "tests/host/clock.h"
 #include "tests/host/irq.h"
 #include "tests/host/page.h"
+#include "tests/host/percpu.h"
 
 #define STACK_BYTES     65536
 #define INSTRUCTION_CLI 0xfa
@@ -71,10 +74,15 @@ void apic_timer_set(uint64_t deadline_ns)
     hardware_ns = deadline_ns;
 }
 
-/* Another CPU is told that there are arrivals. */
+/* Another CPU is told that there are arrivals, and may be as fast as it likes. */
+static unsigned told[2];
+static struct event *dies_when_told;
+
 void smp_wake(const struct cpu *cpu)
 {
-    (void)cpu;
+    told[cpu->number]++;
+    if (dies_when_told)
+        memset(dies_when_told, 0x55, sizeof(*dies_when_told));
 }
 
 int paging_unmap_4k(uintptr_t virtual)
@@ -185,6 +193,8 @@ static int begin(void **state)
     event_init(&second_event);
     halts = 0;
     while_halted = NULL;
+    memset(told, 0, sizeof(told));
+    dies_when_told = NULL;
     return 0;
 }
 
@@ -577,6 +587,183 @@ static void polling_may_stop_and_start_again_at_once(void **state)
     assert_int_equal(event_wait(&first_event, in_ms(10)), -ETIMEDOUT);
 }
 
+/* ---- the second CPU, which the test is for a moment; it has nothing to run */
+
+static struct cpu second;
+
+static void be_second(bool is)
+{
+    host_be_cpu(is ? &second : cpu_numbered(0));
+}
+
+static void signal_by_second(struct event *event)
+{
+    be_second(true);
+    event_signal(event);
+    be_second(false);
+}
+
+static void arrive(void)
+{
+    thread_take_arrivals(); /* as the interrupt does */
+}
+
+static void arrive_and_yield(void)
+{
+    arrive();
+    thread_yield();
+}
+
+static void threads_that_another_cpu_wakes_arrive_in_order_and_are_told_of_once(void **state)
+{
+    (void)state;
+    thread_create("a", wait_and_note, "a");
+    thread_create("b", wait_and_note, "b");
+    thread_create("c", wait_and_note, "c");
+    thread_yield();
+    signal_by_second(&first_event);
+    signal_by_second(&first_event);
+    assert_int_equal(told[0], 1);
+    assert_true(list_empty(&own()->ready_kernel));
+    arrive_and_yield();
+    assert_string_equal(notes, "ab");
+    signal_by_second(&first_event);
+    assert_int_equal(told[0], 2);
+    arrive_and_yield();
+    assert_string_equal(notes, "abc");
+}
+
+static void signal_by_second_and_arrive(void)
+{
+    if (told[0])
+        return;
+    signal_by_second(&first_event);
+    arrive();
+}
+
+static void an_arrival_ends_the_halt_of_an_idle_cpu(void **state)
+{
+    (void)state;
+    while_halted = signal_by_second_and_arrive;
+    assert_int_equal(event_wait(&first_event, in_ms(50)), 0);
+    assert_int_equal(told[0], 1);
+}
+
+static void an_application_gives_way_to_what_another_cpu_woke(void *argument)
+{
+    (void)argument;
+    note('A');
+    signal_by_second(&first_event);
+    assert_false(thread_should_preempt());
+    arrive();
+    assert_true(thread_should_preempt());
+    thread_preempt();
+    note('B');
+}
+
+static void what_another_cpu_woke_preempts_the_application_once_it_has_arrived(void **state)
+{
+    (void)state;
+    thread_create("kernel", wait_and_note, "k");
+    thread_create_application(0, "main", an_application_gives_way_to_what_another_cpu_woke, NULL,
+                              STACK_BYTES);
+    thread_sleep_until(in_ms(1));
+    assert_string_equal(notes, "AkB");
+}
+
+static void a_signal_of_another_cpu_beats_the_time_out_that_comes_before_the_arrival(void **state)
+{
+    uint64_t deadline = in_ms(5);
+
+    (void)state;
+    thread_create("waiter", wait_a_little, &deadline);
+    thread_yield();
+    signal_by_second(&first_event);
+    host_clock_ns = deadline + 1;
+    timer_run();
+    assert_true(list_empty(&own()->ready_kernel));
+    arrive_and_yield();
+    assert_string_equal(notes, "w");
+    assert_int_equal(result, 0);
+    assert_false(first_event.marked);
+}
+
+static void a_signal_of_another_cpu_behind_the_time_out_is_kept(void **state)
+{
+    uint64_t deadline = in_ms(5);
+
+    (void)state;
+    thread_create("waiter", wait_a_little, &deadline);
+    thread_yield();
+    host_clock_ns = deadline;
+    timer_run();
+    signal_by_second(&first_event);
+    assert_int_equal(told[0], 0);
+    thread_yield();
+    assert_int_equal(result, -ETIMEDOUT);
+    assert_true(first_event.marked);
+}
+
+/* It wakes there, returns and its event is gone, before the signal has returned here. */
+static void an_event_may_die_as_soon_as_its_waiter_may_run(void **state)
+{
+    struct event dead;
+
+    (void)state;
+    memset(&dead, 0x55, sizeof(dead));
+    thread_create("waiter", wait_and_note, "w");
+    thread_yield();
+    dies_when_told = &first_event;
+    signal_by_second(&first_event);
+    assert_int_equal(told[0], 1);
+    assert_memory_equal(&first_event, &dead, sizeof(dead));
+    event_init(&first_event);
+    arrive_and_yield();
+    assert_string_equal(notes, "w");
+}
+
+static void a_thread_for_another_cpu_is_told_there_and_does_not_run_here(void **state)
+{
+    struct thread *thread;
+
+    (void)state;
+    spin_several = false;
+    thread = thread_create_parallel(1, "there", end_early, "t");
+    assert_non_null(thread);
+    assert_true(spin_several);
+    assert_int_equal(told[1], 1);
+    thread_sleep_until(in_ms(5));
+    assert_string_equal(notes, "");
+    assert_ptr_equal(second.scheduler->arrivals, thread);
+    assert_null(thread_create_on(7, "nowhere", end_early, "n"));
+    second.scheduler->arrivals = NULL; /* it never runs */
+    page_free(thread->stack, KERNEL_STACK_ORDER);
+    mprotect((void *)thread->stack, PAGE_SIZE, PROT_READ | PROT_WRITE);
+    kfree(thread);
+    spin_several = false;
+}
+
+static void a_polled_event_is_left_to_the_cpu_whose_thread_waits(void **state)
+{
+    (void)state;
+    thread_create("kernel", wait_and_note, "k");
+    thread_yield();
+    event_poll(&first_event);
+    event_poll(&second_event);
+    be_second(true);
+    assert_false(poll(own()));
+    be_second(false);
+    assert_false(second_event.marked);
+    assert_true(poll(own()));
+    assert_true(second_event.marked);
+    thread_yield();
+    assert_string_equal(notes, "k");
+    event_unpoll(&first_event);
+    event_unpoll(&second_event);
+    assert_false(poll(own()));
+    thread_sleep_until(in_ms(5));
+}
+
 static void run(void **test)
 {
     catch_forbidden_instructions();
@@ -609,8 +796,19 @@ int main(void)
         TEST(a_polled_event_is_marked_whenever_nothing_else_is_to_be_done),
         TEST(a_polled_event_is_marked_every_millisecond_while_an_application_computes),
         TEST(polling_may_stop_and_start_again_at_once),
+        TEST(threads_that_another_cpu_wakes_arrive_in_order_and_are_told_of_once),
+        TEST(an_arrival_ends_the_halt_of_an_idle_cpu),
+        TEST(what_another_cpu_woke_preempts_the_application_once_it_has_arrived),
+        TEST(a_signal_of_another_cpu_beats_the_time_out_that_comes_before_the_arrival),
+        TEST(a_signal_of_another_cpu_behind_the_time_out_is_kept),
+        TEST(an_event_may_die_as_soon_as_its_waiter_may_run),
+        TEST(a_thread_for_another_cpu_is_told_there_and_does_not_run_here),
+        TEST(a_polled_event_is_left_to_the_cpu_whose_thread_waits),
     };
 
+    host_add_cpu(&second, 1);
+    if (thread_prepare(&second))
+        return 1;
     thread_init();
     timer_start_hardware();
     return cmocka_run_group_tests(tests, NULL, NULL);

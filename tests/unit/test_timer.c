@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* kernel/timer.c above a timer that the test expires. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,6 +16,7 @@
 #include "lib/base/errno.h"
 #include "tests/host/clock.h"
 #include "tests/host/irq.h"
+#include "tests/host/percpu.h"
 
 #define START NSEC_PER_SEC
 
@@ -216,6 +219,80 @@ static void a_timer_may_cancel_one_that_is_due_as_well(void **state)
     assert_int_equal(n_expired, 0);
 }
 
+/* ---- the second CPU, which the test is for a moment */
+
+static struct cpu second;
+
+static void be_second(bool is)
+{
+    host_be_cpu(is ? &second : cpu_numbered(0));
+}
+
+static void a_timer_expires_on_the_cpu_that_started_it(void **state)
+{
+    (void)state;
+    be_second(true);
+    timer_start(&timers[0].timer, START + 10);
+    be_second(false);
+    timer_start(&timers[1].timer, START + 20);
+    pass_until(START + 30);
+    assert_int_equal(n_expired, 1);
+    assert_int_equal(expired[0], 1);
+    be_second(true);
+    timer_run();
+    be_second(false);
+    assert_int_equal(n_expired, 2);
+    assert_int_equal(expired[1], 0);
+}
+
+static void another_cpu_may_cancel_it_or_take_it_over(void **state)
+{
+    (void)state;
+    timer_start(&timers[0].timer, START + 10);
+    timer_start(&timers[1].timer, START + 10);
+    be_second(true);
+    timer_cancel(&timers[0].timer);
+    timer_start(&timers[1].timer, START + 20);
+    be_second(false);
+    pass_until(START + 30);
+    assert_int_equal(n_expired, 0);
+    be_second(true);
+    timer_run();
+    assert_int_equal(n_expired, 1);
+    assert_int_equal(expired[0], 1);
+    be_second(false);
+}
+
+static bool cancelled;
+static pthread_t canceller;
+
+static void *cancel_by_second(void *timer)
+{
+    be_second(true);
+    timer_cancel(timer);
+    __atomic_store_n(&cancelled, true, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+static void be_cancelled_meanwhile(struct timer *timer)
+{
+    assert_int_equal(pthread_create(&canceller, NULL, cancel_by_second, timer), 0);
+    usleep(20000);
+    assert_false(__atomic_load_n(&cancelled, __ATOMIC_SEQ_CST));
+}
+
+static void who_cancels_it_on_another_cpu_waits_for_its_end(void **state)
+{
+    (void)state;
+    spin_several = true;
+    timer_init(&timers[1].timer, be_cancelled_meanwhile);
+    timer_start(&timers[1].timer, START);
+    timer_run();
+    pthread_join(canceller, NULL);
+    assert_true(cancelled);
+    spin_several = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,9 +307,14 @@ int main(void)
         cmocka_unit_test_setup(a_cancelled_timer_never_expires, begin),
         cmocka_unit_test_setup(a_timer_may_start_itself_again, begin),
         cmocka_unit_test_setup(a_timer_may_cancel_one_that_is_due_as_well, begin),
+        cmocka_unit_test_setup(a_timer_expires_on_the_cpu_that_started_it, begin),
+        cmocka_unit_test_setup(another_cpu_may_cancel_it_or_take_it_over, begin),
+        cmocka_unit_test_setup(who_cancels_it_on_another_cpu_waits_for_its_end, begin),
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(timers); i++)
         timer_init(&timers[i].timer, note);
+
+    host_add_cpu(&second, 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,6 +158,7 @@ UNIT_TESTS += smbios
 smbios_SRCS := drivers/smbios.c lib/base/format.c kernel/report.c tests/host/panic.c tests/host/log.c
 
 UNIT_TESTS += timer
+timer_LDFLAGS := -pthread
 timer_SRCS := kernel/timer.c kernel/spinlock.c $(addprefix tests/host/,clock.c irq.c panic.c percpu.c spinlock.c)
 
 # At the addresses of an image's text.
@@ -176,7 +177,7 @@ report_SRCS := kernel/report.c lib/base/format.c tests/host/panic.c
 
 # With the image's own switch between stacks, which the address sanitizer does not follow.
 UNIT_TESTS += thread
-thread_SRCS := kernel/spinlock.c kernel/thread.c kernel/timer.c \
+thread_SRCS := kernel/spinlock.c kernel/timer.c \
                $(addprefix tests/host/,alloc.c clock.c irq.c page.c panic.c percpu.c spinlock.c)
 thread_CFLAGS := -fno-pie -fno-sanitize=address
 thread_LDFLAGS := -no-pie -fno-sanitize=address -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
