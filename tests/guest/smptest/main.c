@@ -286,8 +286,9 @@ static void run_clock(unsigned cpus, unsigned rounds)
     bool filled = true;
 
     for (unsigned cpu = 0; cpu < cpus; cpu++)
-        filled &= cpu_numbered(cpu)->pv.clock.version != 0;
-    report(filled == !strcmp(clock_source_name(), "kvm-clock"), "KVM fills each CPU's page");
+        filled &= cpu_numbered(cpu)->pv.clock.version && cpu_numbered(cpu)->pv.steal_time.version;
+    report(filled == !strcmp(clock_source_name(), "kvm-clock"),
+           "KVM fills each CPU's page of the clock, and of stolen time");
     run_on_all(cpus, compare_clocks, rounds);
     report(!failed, "time goes back for nobody");
     report(latest_ns > started_ns, "time goes on");
