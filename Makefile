@@ -24,7 +24,7 @@ HOST_CC := clang
 BASE_SRCS := lib/base/blake2s.c lib/base/chacha20.c lib/base/format.c lib/base/parse.c lib/base/string.c
 
 ARCH_SRCS := arch/x86_64/apic.c arch/x86_64/cpus.c arch/x86_64/cpu_random.c arch/x86_64/hypervisor.c arch/x86_64/ioapic.c arch/x86_64/kvm.c arch/x86_64/kvm_pv.c \
-             arch/x86_64/paging.c arch/x86_64/percpu.c arch/x86_64/tls.c arch/x86_64/trap.c arch/x86_64/tsc.c
+             arch/x86_64/paging.c arch/x86_64/percpu.c arch/x86_64/tlb.c arch/x86_64/tls.c arch/x86_64/trap.c arch/x86_64/tsc.c
 
 KERNEL_SRCS := kernel/alloc.c kernel/chardev.c kernel/clock.c kernel/cmdline.c kernel/dma.c kernel/exit.c kernel/init.c \
                kernel/irq.c kernel/irq_line.c kernel/log.c kernel/page.c kernel/panic.c kernel/power.c kernel/random.c \

@@ -154,7 +154,7 @@ void irq_free(int irq)
         return;
     barrier_full(); /* pairs with irq_entry(): it sees no handler, or we see it serving */
     while (load_acquire(&cpu->serving) == vector)
-        cpu_pause();
+        spin_pause();
 }
 
 unsigned irq_cpu(int irq)

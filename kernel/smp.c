@@ -11,6 +11,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/tlb.h"
 #include "boot/boot_info.h"
 #include "kernel/alloc.h"
 #include "kernel/clock.h"
@@ -87,6 +88,7 @@ phys_addr_t smp_find_start_page(const struct boot_info *boot)
 
 _Noreturn void smp_halt(void)
 {
+    tlb_part();
     __atomic_add_fetch(&n_halted, 1, __ATOMIC_SEQ_CST);
     for (;;)
         __asm__ volatile("cli; hlt");
@@ -101,6 +103,7 @@ void ap_main(struct cpu *cpu)
     if (apic_id() != cpu->apic_id) /* messages would reach another */
         return;
     timer_start_hardware();
+    tlb_arrive();
     store_release(&cpu->up, true);
     __atomic_add_fetch(&n_up, 1, __ATOMIC_SEQ_CST);
     barrier_full(); /* first "up", then the look at the arrivals; pairs with smp_wake() */
@@ -242,7 +245,7 @@ void smp_start(const uint32_t *apic_ids, unsigned n)
         return;
     }
     vector = irq_alloc_everywhere(take_news, NULL, "cpus");
-    if (vector < 0) {
+    if (vector < 0 || tlb_start()) {
         log_error("cpu: no vector for more than one");
         return;
     }

@@ -2,6 +2,7 @@
 #include "kernel/spinlock.h"
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/tlb.h"
 #include "kernel/panic.h"
 #include "lib/base/barrier.h"
 
@@ -10,6 +11,12 @@ bool spin_several;
 void spin_become_several(void)
 {
     spin_several = true;
+}
+
+void spin_pause(void)
+{
+    tlb_serve();
+    cpu_pause();
 }
 
 static bool take_free(struct spinlock *lock, const void *self)
@@ -27,7 +34,7 @@ void spin_wait_for(struct spinlock *lock)
     if (__atomic_load_n(&lock->holder, __ATOMIC_RELAXED) != self) {
         while (!take_free(lock, self))
             while (__atomic_load_n(&lock->holder, __ATOMIC_RELAXED))
-                cpu_pause();
+                spin_pause();
     }
     lock->depth++;
 }

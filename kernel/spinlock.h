@@ -26,6 +26,12 @@ void spin_become_several(void);
 /* What stands for the CPU that asks. Architecture, or the test. */
 const void *spin_self(void);
 
+/*
+ * In every loop that waits for another CPU, if interrupts may be off there: that one may wait
+ * in turn for this one to forget a mapping.
+ */
+void spin_pause(void);
+
 void spin_wait_for(struct spinlock *lock);
 void spin_leave(struct spinlock *lock);
 

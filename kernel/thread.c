@@ -13,6 +13,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/tlb.h"
 #include "arch/x86_64/tls.h"
 #include "kernel/alloc.h"
 #include "kernel/clock.h"
@@ -194,6 +195,13 @@ static void make_ready(struct thread *thread)
         send_home(thread);
 }
 
+static void rest(void)
+{
+    tlb_leave();
+    cpu_wait_for_interrupt();
+    tlb_join();
+}
+
 /* The next thread to run, waiting for one if need be. Interrupts are off. */
 static struct thread *choose(void)
 {
@@ -208,7 +216,7 @@ static struct thread *choose(void)
         if (poll(here))
             __asm__ volatile("sti; nop; cli" ::: "memory");
         else
-            cpu_wait_for_interrupt();
+            rest();
     }
 }
 

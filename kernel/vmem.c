@@ -228,7 +228,7 @@ static uint64_t tables_missing(uintptr_t start, uintptr_t end)
             tables += hole == LARGE_PAGE;
             hole = PAGE_SIZE;
         } else {
-            paging_unmap_page(start, &hole);
+            hole = paging_hole(start);
         }
         step_end = MIN(ALIGN_DOWN(start, MAX(hole, LARGE_PAGE)) + MAX(hole, LARGE_PAGE), end);
         for (bytes = LARGE_PAGE; bytes <= hole; bytes *= 512)
@@ -251,60 +251,91 @@ static void map(struct range *range, uintptr_t virtual, phys_addr_t physical, ui
     stats.resident_bytes += bytes;
 }
 
-/* What one step of unmapping took out. */
-static phys_addr_t unmap(struct range *range, uintptr_t virtual, uint64_t room, uint64_t *bytes)
+/* Hides what is mapped in [start, end): how many pages. Can not fail, as above. */
+static uint64_t hide(struct range *range, uintptr_t start, uintptr_t end)
 {
-    phys_addr_t physical = paging_lookup(virtual, bytes);
-    int error;
+    uint64_t pages = range->resident, bytes;
 
-    if (!physical) {
-        *bytes = MIN(*bytes, room);
-        return 0;
+    page_lend_promised(range->tables);
+    for (; start < end && range->resident; start += bytes) {
+        int hidden = paging_hide(start, end - start, &bytes);
+
+        assert(hidden >= 0);
+        if (hidden)
+            range->resident -= bytes / PAGE_SIZE;
     }
-    if (*bytes == LARGE_PAGE && room >= LARGE_PAGE) {
-        paging_unmap_page(virtual, bytes);
-    } else {
-        page_lend_promised(range->tables);
-        error = paging_unmap_4k(virtual);
-        range->tables = page_lend_promised(0);
-        assert(error == 0);
-        *bytes = PAGE_SIZE;
-    }
-    range->resident -= *bytes / PAGE_SIZE;
-    stats.resident_bytes -= *bytes;
-    return physical;
+    range->tables = page_lend_promised(0);
+    pages -= range->resident;
+    stats.resident_bytes -= pages * PAGE_SIZE;
+    return pages;
 }
 
-/* Frees the tables that served only [start, end), where nothing is mapped any more. */
-static void drop_tables(uintptr_t start, uintptr_t end)
+/* The pages hidden from there on are promised again. */
+static void free_hidden(uintptr_t start, uint64_t pages)
 {
-    for (start = ALIGN_UP(start, LARGE_PAGE); start + LARGE_PAGE <= end; start += LARGE_PAGE)
-        paging_drop_table(start);
+    uint64_t bytes;
+
+    for (; pages; start += bytes) {
+        phys_addr_t physical = paging_take_hidden(start, &bytes);
+
+        if (!physical)
+            continue;
+        page_free_promised(physical, bytes == LARGE_PAGE ? PAGE_ORDER_2M : 0);
+        pages -= bytes / PAGE_SIZE;
+    }
 }
 
 /* Frees what is mapped in [start, end); its pages are promised again. */
 static void discard(struct range *range, uintptr_t start, uintptr_t end)
 {
-    uint64_t bytes;
+    uint64_t pages = hide(range, start, end);
 
-    for (; start < end && range->resident; start += bytes) {
-        phys_addr_t physical = unmap(range, start, end - start, &bytes);
+    if (!pages)
+        return;
+    paging_forget(start, end - start, false);
+    free_hidden(start, pages);
+}
 
-        if (physical)
-            page_free_promised(physical, bytes == LARGE_PAGE ? PAGE_ORDER_2M : 0);
-    }
+/* The same, and frees the tables that served only [start, end). */
+static void clear(struct range *range, uintptr_t start, uintptr_t end)
+{
+    uint64_t pages = hide(range, start, end);
+    unsigned tables = paging_hide_tables(start, end);
+
+    if (pages || tables)
+        paging_forget(start, end - start, tables);
+    free_hidden(start, pages);
+    paging_free_tables(start, tables);
+}
+
+/* Frees tables left by ranges that are gone: nothing is mapped in [start, end). */
+static void drop_tables(uintptr_t start, uintptr_t end)
+{
+    unsigned tables = paging_hide_tables(start, end);
+
+    if (!tables)
+        return;
+    paging_forget(start, end - start, true);
+    paging_free_tables(start, tables);
 }
 
 static void move_pages(struct range *from, struct range *to)
 {
-    uint64_t done, bytes;
+    uintptr_t end = from->start + from->bytes;
+    uint64_t pages = hide(from, from->start, end), done, bytes;
+    unsigned tables = paging_hide_tables(from->start, end);
 
-    for (done = 0; from->resident; done += bytes) {
-        phys_addr_t physical = unmap(from, from->start + done, from->bytes - done, &bytes);
+    if (pages || tables)
+        paging_forget(from->start, from->bytes, tables);
+    for (done = 0; pages; done += bytes) {
+        phys_addr_t physical = paging_take_hidden(from->start + done, &bytes);
 
-        if (physical)
-            map(to, to->start + done, physical, bytes);
+        if (!physical)
+            continue;
+        map(to, to->start + done, physical, bytes);
+        pages -= bytes / PAGE_SIZE;
     }
+    paging_free_tables(from->start, tables);
 }
 
 /* A 2 MiB page around the address, if it fits into the range and nothing is mapped there. */
@@ -403,10 +434,9 @@ static struct range *range_of(void *start)
     return range;
 }
 
-/* The range holds no pages any more. */
+/* The range holds no pages and no tables any more. */
 static void range_end(struct range *range)
 {
-    drop_tables(range->start, range->start + range->bytes);
     displace(range);
     page_unpromise(range->tables);
     kfree(range);
@@ -420,7 +450,7 @@ void vmem_free(void *start)
     if (!start)
         return;
     range = range_of(start);
-    discard(range, range->start, range->start + range->bytes);
+    clear(range, range->start, range->start + range->bytes);
     page_unpromise(range->bytes / PAGE_SIZE);
     range_end(range);
 }
@@ -460,8 +490,7 @@ static void *shrink(struct range *range, uint64_t bytes)
 {
     uint64_t pages = (range->bytes - bytes) / PAGE_SIZE;
 
-    discard(range, range->start + bytes, range->start + range->bytes);
-    drop_tables(range->start + bytes, range->start + range->bytes);
+    clear(range, range->start + bytes, range->start + range->bytes);
     set_bytes(range, bytes);
     page_unpromise(pages);
     unpromise_tables(range);

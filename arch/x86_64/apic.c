@@ -7,6 +7,7 @@
 #include "arch/x86_64/trap.h"
 #include "kernel/clock.h"
 #include "kernel/hypervisor.h"
+#include "kernel/irq.h"
 #include "kernel/mmio.h"
 #include "lib/base/barrier.h"
 #include "lib/base/errno.h"
@@ -34,6 +35,7 @@
 #define APIC_ICR_STARTUP       (6u << 8)
 #define APIC_ICR_PENDING       (1u << 12)
 #define APIC_ICR_ASSERT        (1u << 14)
+#define APIC_ICR_OTHERS        (3u << 18) /* all but the sender, whatever the id says */
 #define APIC_LVT_MASKED        (1u << 16)
 #define APIC_LVT_NMI           (4u << 8)
 #define APIC_LVT_TSC_DEADLINE  (2u << 17)
@@ -152,13 +154,17 @@ void apic_init_further(void)
     tsc_compare();
 }
 
-#define XAPIC_MAX_ID     254
-#define KVM_MAX_MSI_ID   0x7fff
-#define MESSAGE_BASE     UINT64_C(0xfee00000)
-#define PENDING_PATIENCE 1000 /* looks: hypervisors never leave one pending */
+#define XAPIC_MAX_ID      254
+#define KVM_IDS_IN_A_CALL 128
+#define KVM_MAX_MSI_ID    0x7fff
+#define MESSAGE_BASE      UINT64_C(0xfee00000)
+#define PENDING_PATIENCE  1000 /* looks: hypervisors never leave one pending */
 
+/* The command of an xAPIC is written in two parts: no handler's may come between. */
 static int send(uint32_t id, uint32_t command)
 {
+    bool were_on;
+
     if (x2apic) {
         barrier_full(); /* the MSR's write does not wait for stores that the other CPU shall see */
         msr_write(0x800 + APIC_ICR / 16, (uint64_t)id << 32 | command);
@@ -166,10 +172,12 @@ static int send(uint32_t id, uint32_t command)
     }
     if (id > XAPIC_MAX_ID)
         return -ERANGE;
+    were_on = irq_save();
     for (unsigned i = 0; i < PENDING_PATIENCE && apic_read(APIC_ICR) & APIC_ICR_PENDING; i++)
         cpu_pause();
     apic_write(APIC_ICR_HIGH, id << 24);
     apic_write(APIC_ICR, command);
+    irq_restore(were_on);
     return 0;
 }
 
@@ -191,6 +199,47 @@ int apic_send_nmi(uint32_t id)
 int apic_send_interrupt(uint32_t id, unsigned vector)
 {
     return send(id, APIC_ICR_ASSERT | vector);
+}
+
+/* One call for all whose ids lie within 128 of each other. */
+static bool send_by_kvm(const struct cpu_set *set, unsigned vector)
+{
+    uint64_t bits[2] = { 0, 0 };
+    uint32_t lowest = 0;
+
+    for (unsigned i = 0; i < cpu_wanted(); i++) {
+        uint32_t id = cpu_numbered(i)->apic_id;
+
+        if (!cpu_set_has(set, i))
+            continue;
+        if ((bits[0] | bits[1]) && id - lowest >= KVM_IDS_IN_A_CALL) {
+            if (kvm_pv_send_ipi(bits[0], bits[1], lowest, vector))
+                return false;
+            bits[0] = bits[1] = 0;
+        }
+        if (!(bits[0] | bits[1]))
+            lowest = id;
+        bits[(id - lowest) / 64] |= UINT64_C(1) << (id - lowest) % 64;
+    }
+    return kvm_pv_send_ipi(bits[0], bits[1], lowest, vector) == 0;
+}
+
+void apic_send_to_set(const struct cpu_set *set, unsigned n_others, unsigned vector)
+{
+    if (!set->n)
+        return;
+    if (set->n > 1 && kvm_pv_has(KVM_PV_IPI)) {
+        barrier_full();
+        if (send_by_kvm(set, vector))
+            return;
+    }
+    if (set->n > 1 && set->n == n_others) {
+        send(0, APIC_ICR_OTHERS | APIC_ICR_ASSERT | vector);
+        return;
+    }
+    for (unsigned i = 0; i < cpu_wanted(); i++)
+        if (cpu_set_has(set, i))
+            apic_send_interrupt(cpu_numbered(i)->apic_id, vector);
 }
 
 bool apic_is_x2apic(void)

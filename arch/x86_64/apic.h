@@ -9,6 +9,8 @@
 
 #include "lib/base/types.h"
 
+struct cpu_set;
+
 /*
  * Enables the local APIC of this CPU and silences the legacy controllers, and what
  * KVM offers beside it. polling: devices are polled, so that the host need not poll for
@@ -36,6 +38,12 @@ int apic_send_startup(uint32_t id, phys_addr_t page);
 /* A non-maskable interrupt; an interrupt by vector. */
 int apic_send_nmi(uint32_t id);
 int apic_send_interrupt(uint32_t id, unsigned vector);
+
+/*
+ * The interrupt to several CPUs, none of which is the caller's, in as few steps as can be.
+ * n_others: how many there are beside the caller's.
+ */
+void apic_send_to_set(const struct cpu_set *set, unsigned n_others, unsigned vector);
 
 /* The address that a message-signalled interrupt for a CPU is written to. 0: none can name it. */
 uint64_t apic_message_address(uint32_t id);

@@ -2,6 +2,7 @@
 #include "arch/x86_64/paging.h"
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/tlb.h"
 #include "boot/boot_info.h"
 #include "kernel/memory_lock.h"
 #include "kernel/mmio.h"
@@ -122,6 +123,8 @@ static bool fits(unsigned level, uintptr_t virtual, phys_addr_t physical, uint64
 int paging_map(uintptr_t virtual, phys_addr_t physical, uint64_t bytes, unsigned flags)
 {
     SPIN_SCOPE(&memory_lock);
+    uintptr_t start = virtual;
+    bool replaces = false;
     uint64_t bits = PTE_PRESENT | PTE_NX | (flags & PAGING_WRITE ? PTE_WRITE : 0) |
                     (flags & PAGING_UNCACHED ? PTE_NO_CACHE | PTE_WRITE_THROUGH : 0);
 
@@ -139,27 +142,25 @@ int paging_map(uintptr_t virtual, phys_addr_t physical, uint64_t bytes, unsigned
         entry = level == decided_at ? old : walk_to(virtual, level);
         if (!entry)
             return -ENOMEM;
+        replaces |= *entry & PTE_PRESENT;
         *entry = physical | bits | (level ? PTE_LARGE : 0);
         tlb_flush_page(virtual);
         virtual += level_bytes(level);
         physical += level_bytes(level);
         bytes -= level_bytes(level);
     }
+    if (replaces) /* nobody remembers that nothing was there */
+        tlb_forget(start, virtual - start, false);
     return 0;
 }
 
-phys_addr_t paging_unmap_page(uintptr_t virtual, uint64_t *bytes)
+uint64_t paging_hole(uintptr_t virtual)
 {
     SPIN_SCOPE(&memory_lock);
     unsigned level;
-    uint64_t *entry = walk(virtual, &level), old = *entry;
 
-    *bytes = level_bytes(level);
-    if (!(old & PTE_PRESENT))
-        return 0;
-    *entry = 0;
-    tlb_flush_page(virtual);
-    return old & PTE_ADDRESS & ~(level_bytes(level) - 1);
+    walk(virtual, &level);
+    return level_bytes(level);
 }
 
 int paging_unmap_4k(uintptr_t virtual)
@@ -171,27 +172,107 @@ int paging_unmap_4k(uintptr_t virtual)
         return -ENOMEM;
     *entry = 0;
     tlb_flush_page(virtual);
+    tlb_forget(virtual, PAGE_SIZE, false);
     return 0;
 }
 
-void paging_drop_table(uintptr_t virtual)
+/* ---- Unmapping much at once: what is hidden has lost its present bit and nothing else. */
+
+int paging_hide(uintptr_t virtual, uint64_t room, uint64_t *bytes)
 {
     SPIN_SCOPE(&memory_lock);
-    uint64_t *entry, *table = boot_page_tables;
-    phys_addr_t page;
+    unsigned level;
+    uint64_t *entry = walk(virtual, &level);
+    uint64_t left = level_bytes(level) - (virtual & (level_bytes(level) - 1));
 
-    for (unsigned level = 3;; level--) {
+    *bytes = MIN(left, room);
+    if (!(*entry & PTE_PRESENT))
+        return 0;
+    if (*bytes < level_bytes(level)) {
+        level = 0;
+        entry = walk_to(virtual, level);
+        if (!entry)
+            return -ENOMEM;
+    }
+    *entry &= ~PTE_PRESENT;
+    tlb_flush_page(virtual);
+    *bytes = level_bytes(level);
+    return 1;
+}
+
+phys_addr_t paging_take_hidden(uintptr_t virtual, uint64_t *bytes)
+{
+    SPIN_SCOPE(&memory_lock);
+    uint64_t *table = boot_page_tables, *entry, old;
+    unsigned level = 3;
+
+    /* Through tables that are hidden, too. */
+    for (;; level--) {
         entry = entry_in(table, virtual, level);
-        if (!(*entry & PTE_PRESENT) || *entry & PTE_LARGE)
-            return;
-        if (level == 1)
+        if (level == 0 || !*entry || *entry & PTE_LARGE)
             break;
         table = table_of(*entry);
     }
-    page = *entry & PTE_ADDRESS;
+    *bytes = level_bytes(level) - (virtual & (level_bytes(level) - 1));
+    old = *entry;
+    if (!old || old & PTE_PRESENT)
+        return 0;
     *entry = 0;
-    tlb_flush_page(virtual); /* with it, what the CPU remembers of the table */
-    page_free(page, 0);
+    return old & PTE_ADDRESS & ~(level_bytes(level) - 1);
+}
+
+/* The entry that may lead to a table of the 2 MiB around the address. NULL: there is none. */
+static uint64_t *table_entry(uintptr_t virtual)
+{
+    uint64_t *table = boot_page_tables, *entry;
+
+    for (unsigned level = 3; level > 1; level--) {
+        entry = entry_in(table, virtual, level);
+        if (!(*entry & PTE_PRESENT) || *entry & PTE_LARGE)
+            return NULL;
+        table = table_of(*entry);
+    }
+    entry = entry_in(table, virtual, 1);
+    return *entry & PTE_LARGE ? NULL : entry;
+}
+
+unsigned paging_hide_tables(uintptr_t start, uintptr_t end)
+{
+    SPIN_SCOPE(&memory_lock);
+    unsigned n = 0;
+
+    for (start = ALIGN_UP(start, level_bytes(1)); start + level_bytes(1) <= end;
+         start += level_bytes(1)) {
+        uint64_t *entry = table_entry(start);
+
+        if (!entry || !(*entry & PTE_PRESENT))
+            continue;
+        *entry &= ~PTE_PRESENT;
+        tlb_flush_page(start); /* with it, what this CPU remembers of the table */
+        n++;
+    }
+    return n;
+}
+
+void paging_free_tables(uintptr_t start, unsigned n)
+{
+    SPIN_SCOPE(&memory_lock);
+
+    for (start = ALIGN_UP(start, level_bytes(1)); n; start += level_bytes(1)) {
+        uint64_t *entry = table_entry(start);
+
+        if (!entry || !*entry || *entry & PTE_PRESENT)
+            continue;
+        page_free(*entry & PTE_ADDRESS, 0);
+        *entry = 0;
+        n--;
+    }
+}
+
+void paging_forget(uintptr_t start, uint64_t bytes, bool tables)
+{
+    SPIN_SCOPE(&memory_lock);
+    tlb_forget(start, bytes, tables);
 }
 
 phys_addr_t paging_lookup(uintptr_t virtual, uint64_t *bytes_left)

@@ -6,6 +6,7 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/kvm_pv.h"
+#include "arch/x86_64/tlb.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/spinlock.h"
 #include "lib/base/barrier.h"
@@ -34,9 +35,27 @@ struct cpu {
         bool hardware_ready;
     } timers; /* kernel/timer.c's */
     struct apic_timer timer;
+    struct cpu_tlb tlb;
     struct kvm_pv_area pv;
     struct trap_tables tables;
 };
+
+/* CPUs by number. */
+struct cpu_set {
+    uint64_t bits[CPU_MAX / 64];
+    unsigned n;
+};
+
+static inline void cpu_set_add(struct cpu_set *set, unsigned number)
+{
+    set->bits[number / 64] |= UINT64_C(1) << number % 64;
+    set->n++;
+}
+
+static inline bool cpu_set_has(const struct cpu_set *set, unsigned number)
+{
+    return set->bits[number / 64] >> number % 64 & 1;
+}
 
 /* Interrupt gates, and the descriptors and GS of the CPU that boots: first of all. */
 void cpu_init_first(void);

@@ -113,6 +113,18 @@ def test_time_goes_back_on_no_cpu_under_kvm(kvm):
         assert "FAIL: " not in guest.log
 
 
+@pytest.mark.parametrize("cpus, rounds", [(2, 300), (4, 200), (16, 20)])
+def test_no_cpu_reads_memory_that_was_given_back(cpus, rounds):
+    passes(f"unmap {cpus} {rounds}", cpus)
+
+
+@pytest.mark.parametrize("words", ["", "kvm-off=ipi"])
+def test_no_cpu_reads_memory_that_was_given_back_under_kvm(words, kvm):
+    with Guest("smptest", accel=kvm, machine="microvm", smp=3, cmdline=f"{words} -- unmap 3 10") as guest:
+        assert guest.wait_exit(50) == 0
+        assert "PASS: nobody has read" in guest.log and "FAIL: " not in guest.log
+
+
 def test_each_cpu_takes_its_own_interrupts_under_kvm(kvm):
     passes("vectors 2", 2, accel=kvm, machine="microvm", qemu_args=["-machine", "rtc=on"])
 

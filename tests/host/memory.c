@@ -17,9 +17,13 @@
 #define LARGE        PAGE_BYTES(PAGE_ORDER_2M)
 
 static int memory_file;
-static uint64_t *entries; /* by page of the window: physical address, bit 0: part of a large page */
+static uint64_t *entries; /* by page of the window: physical address, and: */
+#define IN_LARGE  (UINT64_C(1) << 0)
+#define HIDDEN    (UINT64_C(1) << 1)
+#define FORGOTTEN (UINT64_C(1) << 2)
 static phys_addr_t *table_pages; /* by 2 MiB of the window; 0: no table */
 static uint64_t tables;
+struct host_memory_hidden host_memory_hidden;
 
 static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
@@ -96,22 +100,6 @@ static int need_table(uintptr_t virtual)
     return 0;
 }
 
-void paging_drop_table(uintptr_t virtual)
-{
-    uint64_t done;
-
-    virtual = ALIGN_DOWN(virtual, LARGE);
-    for (done = 0; done < LARGE; done += PAGE_SIZE) {
-        if (*entry_of(virtual + done) & ~UINT64_C(1) && *table_of(virtual))
-            abort();
-    }
-    if (!*table_of(virtual))
-        return;
-    page_free(*table_of(virtual), 0);
-    *table_of(virtual) = 0;
-    tables--;
-}
-
 static void set_mapping(uintptr_t virtual, phys_addr_t physical, uint64_t bytes)
 {
     if (mmap((void *)virtual, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory_file,
@@ -136,48 +124,103 @@ int paging_map(uintptr_t virtual, phys_addr_t physical, uint64_t bytes, unsigned
     return 0;
 }
 
-static void clear(uintptr_t virtual, uint64_t bytes)
+uint64_t paging_hole(uintptr_t virtual)
 {
-    uint64_t done;
-
-    for (done = 0; done < bytes; done += PAGE_SIZE)
-        *entry_of(virtual + done) = 0;
-    munmap((void *)virtual, bytes);
+    return *entry_of(virtual) & IN_LARGE || !*table_of(virtual) ? LARGE : PAGE_SIZE;
 }
 
-phys_addr_t paging_unmap_page(uintptr_t virtual, uint64_t *bytes)
-{
-    uint64_t old = *entry_of(virtual);
-
-    *bytes = old & 1 || !*table_of(virtual) ? LARGE : PAGE_SIZE;
-    if (!old)
-        return 0;
-    virtual = ALIGN_DOWN(virtual, *bytes);
-    old = *entry_of(virtual) & ~UINT64_C(1);
-    clear(virtual, *bytes);
-    return old;
-}
-
-int paging_unmap_4k(uintptr_t virtual)
+static int split(uintptr_t virtual)
 {
     uintptr_t start = ALIGN_DOWN(virtual, LARGE);
-    uint64_t done;
 
-    if (*entry_of(virtual) & 1) {
-        if (need_table(virtual))
-            return -ENOMEM;
-        for (done = 0; done < LARGE; done += PAGE_SIZE)
-            *entry_of(start + done) &= ~UINT64_C(1);
-    }
-    clear(ALIGN_DOWN(virtual, PAGE_SIZE), PAGE_SIZE);
+    if (need_table(virtual))
+        return -ENOMEM;
+    for (uint64_t done = 0; done < LARGE; done += PAGE_SIZE)
+        *entry_of(start + done) &= ~IN_LARGE;
     return 0;
+}
+
+/* Nobody may touch it from here on, in this process neither. */
+int paging_hide(uintptr_t virtual, uint64_t room, uint64_t *bytes)
+{
+    uint64_t whole = paging_hole(virtual);
+
+    *bytes = MIN(whole - virtual % whole, room);
+    if (!*entry_of(virtual) || *entry_of(virtual) & HIDDEN)
+        return 0;
+    if (*bytes < whole && whole == LARGE && split(virtual))
+        return -ENOMEM;
+    *bytes = *bytes < whole ? PAGE_SIZE : whole;
+    for (uint64_t done = 0; done < *bytes; done += PAGE_SIZE)
+        *entry_of(virtual + done) |= HIDDEN;
+    munmap((void *)virtual, *bytes);
+    host_memory_hidden.pages += *bytes / PAGE_SIZE;
+    return 1;
+}
+
+/* What is taken without having been forgotten could still be written by another CPU. */
+phys_addr_t paging_take_hidden(uintptr_t virtual, uint64_t *bytes)
+{
+    uint64_t entry = *entry_of(virtual), whole = paging_hole(virtual);
+
+    *bytes = whole - virtual % whole;
+    if (!(entry & HIDDEN))
+        return 0;
+    if (!(entry & FORGOTTEN))
+        abort();
+    for (uint64_t done = 0; done < *bytes; done += PAGE_SIZE)
+        *entry_of(virtual + done) = 0;
+    host_memory_hidden.pages -= *bytes / PAGE_SIZE;
+    return entry & ~(uint64_t)(PAGE_SIZE - 1);
+}
+
+unsigned paging_hide_tables(uintptr_t start, uintptr_t end)
+{
+    unsigned n = 0;
+
+    for (start = ALIGN_UP(start, LARGE); start + LARGE <= end; start += LARGE) {
+        if (!*table_of(start))
+            continue;
+        for (uint64_t done = 0; done < LARGE; done += PAGE_SIZE)
+            if (*entry_of(start + done) && !(*entry_of(start + done) & HIDDEN))
+                abort();
+        n++;
+    }
+    host_memory_hidden.tables += n;
+    return n;
+}
+
+void paging_free_tables(uintptr_t start, unsigned n)
+{
+    for (start = ALIGN_UP(start, LARGE); n; start += LARGE) {
+        if (!*table_of(start))
+            continue;
+        if (host_memory_hidden.tables != host_memory_hidden.tables_forgotten)
+            abort();
+        page_free(*table_of(start), 0);
+        *table_of(start) = 0;
+        tables--;
+        n--;
+        host_memory_hidden.tables--;
+        host_memory_hidden.tables_forgotten--;
+    }
+}
+
+void paging_forget(uintptr_t start, uint64_t bytes, bool with_tables)
+{
+    host_memory_hidden.words++;
+    if (with_tables)
+        host_memory_hidden.tables_forgotten = host_memory_hidden.tables;
+    for (uint64_t done = 0; done < bytes; done += PAGE_SIZE)
+        if (*entry_of(start + done) & HIDDEN)
+            *entry_of(start + done) |= FORGOTTEN;
 }
 
 phys_addr_t paging_lookup(uintptr_t virtual, uint64_t *bytes_left)
 {
     uint64_t entry = *entry_of(virtual);
-    uint64_t bytes = entry & 1 || (!entry && !*table_of(virtual)) ? LARGE : PAGE_SIZE;
+    uint64_t bytes = paging_hole(virtual);
 
     *bytes_left = bytes - virtual % bytes;
-    return entry ? (entry & ~UINT64_C(1)) + virtual % PAGE_SIZE : 0;
+    return entry && !(entry & HIDDEN) ? (entry & ~IN_LARGE) + virtual % PAGE_SIZE : 0;
 }

@@ -25,4 +25,10 @@ void host_memory_catch_faults(void);
 /* Pages in page tables. */
 uint64_t host_memory_tables(void);
 
+/* What is hidden just now, and how often other CPUs were made to forget so far. */
+extern struct host_memory_hidden {
+    uint64_t pages, tables, tables_forgotten;
+    unsigned words;
+} host_memory_hidden;
+
 #endif

@@ -74,6 +74,19 @@ void tsc_compare(void)
 {
 }
 
+int tlb_start(void)
+{
+    return 0;
+}
+
+void tlb_arrive(void)
+{
+}
+
+void tlb_part(void)
+{
+}
+
 void cpu_take(struct cpu *cpu, struct trap_stacks *stacks)
 {
     (void)cpu;

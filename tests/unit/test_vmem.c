@@ -279,6 +279,66 @@ static void growing_keeps_the_contents(void **state)
     vmem_free(wall);
 }
 
+/* Runs what unmaps; the fake page tables see to it that nothing is reused before the word. */
+static unsigned words_for(void (*run)(char *range), char *range)
+{
+    unsigned before = host_memory_hidden.words;
+
+    run(range);
+    assert_int_equal(host_memory_hidden.pages, 0);
+    assert_int_equal(host_memory_hidden.tables, 0);
+    return host_memory_hidden.words - before;
+}
+
+static void free_all(char *range)
+{
+    vmem_free(range);
+}
+
+static void discard_most(char *range)
+{
+    vmem_discard(range + PAGE_SIZE, 3 * LARGE);
+}
+
+static void shrink_to_a_page(char *range)
+{
+    assert_ptr_equal(vmem_resize(range, PAGE_SIZE), range);
+}
+
+static void move_away(char *range)
+{
+    char *behind = vmem_alloc(4 * LARGE), *moved = vmem_resize(range, 9 * LARGE);
+
+    assert_ptr_not_equal(moved, range);
+    assert_int_equal(moved[5 * PAGE_SIZE], 5);
+    vmem_free(behind);
+    vmem_free(moved);
+}
+
+static char *touched(size_t bytes)
+{
+    char *range = vmem_alloc(bytes);
+
+    for (size_t at = 0; at < bytes; at += PAGE_SIZE)
+        range[at] = (char)(at / PAGE_SIZE);
+    return range;
+}
+
+static void other_cpus_get_one_word_for_all_that_is_unmapped_at_once(void **state)
+{
+    char *range;
+
+    (void)state;
+    assert_int_equal(words_for(free_all, touched(100 * PAGE_SIZE)), 1);
+    assert_int_equal(words_for(free_all, touched(5 * LARGE)), 1);
+    assert_int_equal(words_for(free_all, vmem_alloc(100 * PAGE_SIZE)), 0);
+    range = touched(5 * LARGE);
+    assert_int_equal(words_for(discard_most, range), 1);
+    assert_int_equal(words_for(shrink_to_a_page, range), 1);
+    assert_int_equal(words_for(free_all, range), 1);
+    assert_true(words_for(move_away, touched(7 * LARGE)) <= 3);
+}
+
 static void growing_into_free_space_stays_in_place(void **state)
 {
     char *range = vmem_alloc(PAGE_SIZE);
@@ -447,6 +507,7 @@ int main(void)
         TEST(touching_never_fails_whatever_the_kernel_takes),
         TEST(touching_never_fails_in_fragmented_memory),
         TEST(growing_keeps_the_contents),
+        TEST(other_cpus_get_one_word_for_all_that_is_unmapped_at_once),
         TEST(growing_into_free_space_stays_in_place),
         TEST(resizing_for_ever_promises_no_more_than_once),
         TEST(addresses_are_reused_from_the_bottom),

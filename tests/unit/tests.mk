@@ -228,3 +228,8 @@ spinlock_LDFLAGS := -pthread
 UNIT_TESTS += irq
 irq_SRCS := kernel/spinlock.c $(addprefix tests/host/,alloc.c panic.c spinlock.c)
 irq_LDFLAGS := -pthread
+
+# Includes arch/x86_64/tlb.c and what it stands on, for CPUs that the test moves, or threads.
+UNIT_TESTS += tlb
+tlb_SRCS :=
+tlb_LDFLAGS := -pthread

@@ -25,6 +25,8 @@
 #include "kernel/panic.h"
 #include "kernel/smp.h"
 #include "kernel/thread.h"
+#include "kernel/vmem.h"
+#include "lib/base/barrier.h"
 #include "lib/base/io.h"
 #include "lib/base/latest.h"
 #include "lib/libc/kernel_call.h"
@@ -295,6 +297,99 @@ static void run_clock(unsigned cpus, unsigned rounds)
     printf("after %lu us by %s\n", (latest_ns - started_ns) / 1000, clock_source_name());
 }
 
+static bool comes(const struct work *work, unsigned long beyond)
+{
+    uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
+
+    while (__atomic_load_n(&work->done, __ATOMIC_SEQ_CST) <= beyond)
+        if (clock_monotonic_ns() > deadline_ns)
+            return false;
+    return true;
+}
+
+/* ---- unmap: the first CPU gives memory back that all others read, and it gets another use */
+
+#define POISON UINT64_C(0xdeadbeefdeadbeef)
+
+static struct {
+    uint64_t *words; /* the first of each page has the round in which it was written; 0: nothing */
+    size_t pages;
+    uint64_t given_back; /* the latest round of which nothing may be read any more */
+    bool is_over;
+} range;
+
+/* Reads on until told to stop. done: what it read; wrong: of memory that is no more there. */
+static void read_range(void *argument)
+{
+    struct work *work = argument;
+
+    while (!load_acquire(&range.is_over)) {
+        for (size_t page = 0; page < range.pages; page++, work->done++) {
+            uint64_t given_back = load_acquire(&range.given_back);
+            uint64_t value = load_once(&range.words[page * PAGE_SIZE / 8]);
+
+            if (value && (value == POISON || value <= given_back))
+                work->wrong++;
+        }
+    }
+    event_signal(&work->ended);
+}
+
+/* What was freed a moment ago is at once somebody else's, and written to. */
+static void use_otherwise(size_t pages)
+{
+    static phys_addr_t taken[1024];
+
+    for (size_t i = 0; i < pages; i++) {
+        taken[i] = page_alloc(0);
+        if (taken[i])
+            *(uint64_t *)taken[i] = POISON;
+    }
+    for (size_t i = 0; i < pages; i++)
+        if (taken[i])
+            page_free(taken[i], 0);
+}
+
+static void run_unmap(unsigned cpus, unsigned rounds)
+{
+    uint64_t round, wrong = 0;
+    bool ran = true, ended = true;
+
+    for (unsigned large = 0; large < 2; large++) {
+        range.pages = large ? 1024 : 24;
+        range.words = KERNEL_CALL(void *, vmem_alloc(range.pages * PAGE_SIZE));
+        range.given_back = 0;
+        range.is_over = false;
+        for (unsigned cpu = 1; cpu < cpus; cpu++) {
+            works[cpu] = (struct work){ .cpu = cpu };
+            event_init(&works[cpu].ended);
+            ran &= KERNEL_CALL(bool, thread_create_parallel(cpu, "read", read_range, &works[cpu]) !=
+                                         NULL);
+        }
+        for (unsigned cpu = 1; cpu < cpus; cpu++)
+            ran &= comes(&works[cpu], 0);
+        for (round = 1; round <= (large ? rounds / 16 + 1 : rounds); round++) {
+            for (size_t page = 0; page < range.pages; page++)
+                store_once(&range.words[page * PAGE_SIZE / 8], round);
+            KERNEL_CALL(int, (vmem_discard(range.words, range.pages * PAGE_SIZE), 0));
+            store_release(&range.given_back, round);
+            KERNEL_CALL(int, (use_otherwise(range.pages), 0));
+        }
+        store_release(&range.is_over, true);
+        for (unsigned cpu = 1; cpu < cpus; cpu++) {
+            ended &= KERNEL_CALL(int, event_wait(&works[cpu].ended,
+                                                 clock_monotonic_ns() + PATIENCE_NS)) == 0;
+            wrong += works[cpu].wrong;
+        }
+        KERNEL_CALL(int, (vmem_free(range.words), 0));
+    }
+    report(ran && ended, "all others have read meanwhile");
+    report(!wrong, "nobody has read what was given back");
+    if (wrong)
+        printf("%lu stale\n", wrong);
+    report(KERNEL_CALL(bool, page_audit()), "every page is exactly one of free and allocated");
+}
+
 /* ---- vectors: each CPU's own handler, called by other CPUs and by the board's clock */
 
 #define RTC_INDEX    0x70
@@ -323,16 +418,6 @@ static void rtc_write(uint8_t index, uint8_t value)
 {
     port_write8(RTC_INDEX, index);
     port_write8(RTC_VALUE, value);
-}
-
-static bool comes(const struct work *work, unsigned long beyond)
-{
-    uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
-
-    while (__atomic_load_n(&work->done, __ATOMIC_SEQ_CST) <= beyond)
-        if (clock_monotonic_ns() > deadline_ns)
-            return false;
-    return true;
 }
 
 /* The handler's CPU reads the cause, as a driver's would. */
@@ -440,7 +525,8 @@ int main(int argc, char **argv)
              number = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 
     if (!cpus || cpus > MAX_CPUS) {
-        printf("usage: torture|events|sleep|race|lock|log|clock CPUS ROUNDS, panic|fault|exit CPUS "
+        printf("usage: torture|events|sleep|race|lock|log|clock|unmap CPUS ROUNDS, "
+               "panic|fault|exit CPUS "
                "VICTIM, "
                "vectors CPUS\n");
         return 2;
@@ -458,6 +544,8 @@ int main(int argc, char **argv)
         run_lock(cpus, number);
     else if (!strcmp(name, "clock"))
         run_clock(cpus, number);
+    else if (!strcmp(name, "unmap"))
+        run_unmap(cpus, number);
     else if (!strcmp(name, "vectors"))
         run_vectors(cpus);
     else if (!strcmp(name, "panic"))
