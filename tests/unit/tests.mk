@@ -183,6 +183,13 @@ thread_CFLAGS := -fno-pie -fno-sanitize=address
 thread_LDFLAGS := -no-pie -fno-sanitize=address -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
 $(BUILD)/tests/thread: $(OBJ)/arch/x86_64/entry.asm.o
 
+# The same on several threads of Linux.
+UNIT_TESTS += cpus
+cpus_SRCS := kernel/spinlock.c kernel/thread.c kernel/timer.c $(addprefix tests/host/,panic.c percpu.c spinlock.c)
+cpus_CFLAGS := -fno-pie -fno-sanitize=address
+cpus_LDFLAGS := -no-pie -fno-sanitize=address -pthread -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
+$(BUILD)/tests/cpus: $(OBJ)/arch/x86_64/entry.asm.o
+
 # With wide characters as UEFI has them; it looks at a kernel of this build.
 UNIT_TESTS += efi
 efi_SRCS := boot/efi/cmdline.c boot/efi/kernel.c boot/efi/leave.c
