@@ -11,7 +11,8 @@
  *
  * Registers of a slot say whatever they like, as often as they like: each event
  * moves a slot from one state to the next, and a slot that never rests is looked
- * at no more often than LOOK_NS.
+ * at no more often than LOOK_NS, turned on no more than CARDS_MAX times a minute,
+ * and told of in no more than LINES_MAX lines.
  *
  * Concurrency: one kernel thread for all slots; interrupt handlers only wake it.
  */
@@ -31,7 +32,10 @@
 #define OFF_NS     NSEC_PER_SEC          /* §6.7.1.8: from power off on */
 #define LOOK_NS    (10 * NSEC_PER_MSEC)  /* from one look to the next, where there is a wait */
 #define ROUND_NS   (250 * NSEC_PER_MSEC) /* the same of slots that cannot interrupt */
-#define EVENTS_MAX 8                     /* taken from a slot before others have their turn */
+#define MINUTE_NS  (60 * NSEC_PER_SEC)
+#define CARDS_MAX  20  /* a minute; a button allows twelve */
+#define LINES_MAX  100 /* a minute */
+#define EVENTS_MAX 8   /* taken from a slot before others have their turn */
 
 enum slot_state { SLOT_OFF, SLOT_ON, SLOT_GOING_ON, SLOT_GOING_OFF };
 
@@ -43,10 +47,13 @@ struct slot {
     bool tells_link;
     uint16_t control; /* as last written */
     enum slot_state state;
-    uint64_t act_ns; /* the end of the five seconds, in the two going states */
-    int vector;      /* 0: looked at by the clock */
-    bool faulty;     /* had a power fault; until the card changes */
-    bool mute;       /* did not complete a command, which is told once */
+    uint64_t act_ns;           /* the end of the five seconds, in the two going states */
+    int vector;                /* 0: looked at by the clock */
+    bool faulty;               /* had a power fault; until the card changes */
+    bool mute;                 /* did not complete a command, which is told once */
+    bool held;                 /* left off until the minute ends */
+    unsigned n_cards, n_lines; /* since the minute began */
+    uint64_t minute_ns;        /* its end */
 };
 
 static struct list slots = LIST_INIT(slots);
@@ -54,10 +61,23 @@ static struct event slots_event = EVENT_INIT(slots_event);
 
 /* ---- registers */
 
-static void say(const struct slot *slot, const char *what)
+static void look_at_the_minute(struct slot *slot)
+{
+    if (clock_monotonic_ns() < slot->minute_ns)
+        return;
+    slot->minute_ns = clock_monotonic_ns() + MINUTE_NS;
+    slot->n_cards = slot->n_lines = 0;
+}
+
+static void say(struct slot *slot, const char *what)
 {
     char text[PCI_ADDRESS_TEXT];
 
+    look_at_the_minute(slot);
+    if (slot->n_lines++ >= LINES_MAX)
+        return;
+    if (slot->n_lines == LINES_MAX)
+        what = "changes too often: no more is told for a minute";
     log_info("pci %s: slot %u: %s", pci_address_text(slot->port->at, text),
              PCI_SLOT_NUMBER(slot->able), what);
 }
@@ -154,10 +174,26 @@ static void power_off(struct slot *slot)
     take_events(slot, PCI_SLOT_LINK);
 }
 
+/* A slot that comes and goes without end would keep drivers, and the log, busy for ever. */
+static bool is_too_often(struct slot *slot)
+{
+    look_at_the_minute(slot);
+    if (slot->n_cards++ < CARDS_MAX)
+        return false;
+    if (!slot->held)
+        say(slot, "comes and goes too often: left off for a minute");
+    slot->held = true;
+    return true;
+}
+
 static void power_on(struct slot *slot)
 {
     int n;
 
+    if (is_too_often(slot)) {
+        power_off(slot);
+        return;
+    }
     command(slot, PCI_SLOT_LAMP_BLINKS, PCI_SLOT_LAMP | PCI_SLOT_POWER_OFF);
     if (!link_comes(slot)) {
         say(slot, "no link to its card");
@@ -261,8 +297,17 @@ static bool handle(struct slot *slot)
     return true;
 }
 
+static void end_hold(struct slot *slot)
+{
+    slot->held = false;
+    if (slot->state == SLOT_OFF && is_present(slot))
+        power_on(slot);
+}
+
 static void act_if_due(struct slot *slot)
 {
+    if (slot->held && clock_monotonic_ns() >= slot->minute_ns)
+        end_hold(slot);
     if ((slot->state != SLOT_GOING_ON && slot->state != SLOT_GOING_OFF) ||
         clock_monotonic_ns() < slot->act_ns)
         return;
@@ -286,8 +331,9 @@ static uint64_t serve(struct slot *slot)
         return clock_monotonic_ns() + LOOK_NS;
     if (!slot->vector)
         return clock_monotonic_ns() + ROUND_NS;
-    return slot->state == SLOT_GOING_ON || slot->state == SLOT_GOING_OFF ? slot->act_ns
-                                                                         : CLOCK_NEVER;
+    if (slot->state == SLOT_GOING_ON || slot->state == SLOT_GOING_OFF)
+        return slot->act_ns;
+    return slot->held ? slot->minute_ns : CLOCK_NEVER;
 }
 
 static void run(void *unused)

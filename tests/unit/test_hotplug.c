@@ -33,6 +33,7 @@ extern const struct driver __start_drivers[], __stop_drivers[];
 static struct {
     uint16_t status, control;
     bool completes, link, gone;
+    bool restless; /* something has changed at each look */
     unsigned commands, power_ups;
 } slot;
 
@@ -59,6 +60,16 @@ unsigned pci_capability(struct pci_device *device, uint8_t id, unsigned after)
     return id == PCI_CAP_EXPRESS && !after ? EXPRESS : 0;
 }
 
+/* Whatever comes; the same in each run. */
+static uint16_t restless_status(void)
+{
+    static uint32_t looks;
+    uint32_t any = ++looks * 2654435761u >> 24;
+
+    return (uint16_t)((any & 1 ? PCI_SLOT_PRESENT : 0) | (any & 2 ? PCI_SLOT_PRESENCE : 0) |
+                      PCI_SLOT_PRESSED | PCI_SLOT_COMPLETED);
+}
+
 uint16_t pci_read16(struct pci_device *device, unsigned offset)
 {
     (void)device;
@@ -68,6 +79,8 @@ uint16_t pci_read16(struct pci_device *device, unsigned offset)
     case EXPRESS + PCI_EXPRESS_FLAGS:
         return PCI_EXPRESS_SLOT | PCI_EXPRESS_ROOT_PORT << 4;
     case STATUS:
+        if (slot.restless)
+            slot.status = restless_status();
         return slot.status;
     case CONTROL:
         return slot.control;
@@ -120,32 +133,42 @@ void pci_forget_behind(struct pci_device *bridge, bool gone)
     forgotten_gone += gone;
 }
 
-/* Interrupts are the transport tests' matter: here the clock looks after the slot. */
+/* The port's messages; without any the clock looks after the slot. */
+static struct {
+    int msi, msix; /* what starting them answers */
+    irq_handler handler;
+    bool freed, master;
+    uint32_t told; /* the message that the port was given */
+} messages;
+
+static bool signalled; /* the thread is to wake */
+
 int pci_msi_start(struct pci_device *device, struct irq_message message)
 {
     (void)device;
-    (void)message;
-    return -ENODEV;
+    if (messages.msi == 0)
+        messages.told = message.data;
+    return messages.msi;
 }
 
 int pci_msix_start(struct pci_device *device)
 {
     (void)device;
-    return -ENODEV;
+    return messages.msix;
 }
 
 void pci_msix_set(struct pci_device *device, unsigned entry, struct irq_message message)
 {
     (void)device;
-    (void)entry;
-    (void)message;
+    assert_int_equal(entry, 0);
+    messages.told = message.data;
 }
 
 void pci_command(struct pci_device *device, uint16_t set, uint16_t clear)
 {
     (void)device;
-    (void)set;
     (void)clear;
+    messages.master |= set & PCI_COMMAND_MASTER;
 }
 
 const char *pci_address_text(struct pci_address at, char text[PCI_ADDRESS_TEXT])
@@ -157,21 +180,21 @@ const char *pci_address_text(struct pci_address at, char text[PCI_ADDRESS_TEXT])
 
 int irq_alloc(irq_handler handler, void *argument, const char *name)
 {
-    (void)handler;
     (void)argument;
     (void)name;
-    return -ENOSPC;
+    messages.handler = handler;
+    return 77;
 }
 
 void irq_free(int vector)
 {
-    (void)vector;
+    assert_int_equal(vector, 77);
+    messages.freed = true;
 }
 
 struct irq_message irq_message(int vector)
 {
-    (void)vector;
-    return (struct irq_message){ 0 };
+    return (struct irq_message){ 0xfee00000, (uint32_t)vector };
 }
 
 /* ---- the kernel */
@@ -190,18 +213,31 @@ void thread_sleep_until(uint64_t deadline_ns)
 void event_signal(struct event *event)
 {
     (void)event;
+    signalled = true;
+}
+
+/* As the port does where something has changed and its interrupt is on. */
+static void interrupt_if_wanted(void)
+{
+    if (messages.told && slot.control & PCI_SLOT_INTERRUPT_ON &&
+        slot.status & (PCI_SLOT_EVENTS & ~PCI_SLOT_COMPLETED))
+        messages.handler(NULL);
 }
 
 int event_wait(struct event *event, uint64_t deadline_ns)
 {
     (void)event;
-    if (rounds == ROUNDS)
-        longjmp(end_of_script, 1);
     assert_true(deadline_ns > now_ns); /* else it would never rest */
-    assert_true(deadline_ns != CLOCK_NEVER);
-    now_ns = deadline_ns;
-    script(rounds++);
-    return -ETIMEDOUT;
+    assert_true(deadline_ns != CLOCK_NEVER || messages.told);
+    signalled = false;
+    while (!signalled && now_ns < deadline_ns) {
+        if (rounds == ROUNDS)
+            longjmp(end_of_script, 1);
+        now_ns = messages.told ? MIN(deadline_ns, now_ns + NSEC_PER_SEC / 4) : deadline_ns;
+        script(rounds++);
+        interrupt_if_wanted();
+    }
+    return signalled ? 0 : -ETIMEDOUT;
 }
 
 struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
@@ -228,6 +264,8 @@ static int begin(void **state)
     memset(&slot, 0, sizeof(slot));
     slot.control = PCI_SLOT_POWER_OFF | PCI_SLOT_LAMP_OFF;
     slot.completes = slot.link = true;
+    messages.told = 0;
+    host_log_clear();
     listed = NULL;
     scans = forgotten = forgotten_gone = 0;
     while_letting_go = NULL;
@@ -335,9 +373,132 @@ static void presence_that_flaps_finds_and_forgets_in_turn(void **state)
 {
     (void)state;
     run(flap);
-    assert_true(scans > ROUNDS / 8);
+    assert_true(scans > 20);
     assert_int_equal(scans, forgotten + (listed != NULL));
     assert_int_equal(forgotten, forgotten_gone);
+}
+
+static unsigned lines(void)
+{
+    unsigned n = 0;
+
+    for (const char *at = host_log_text(); (at = strchr(at, '\n')) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* Another state at each look. */
+static void flap_without_end(unsigned round)
+{
+    (void)round;
+    if (slot.status & PCI_SLOT_PRESENT)
+        pull();
+    else
+        insert();
+    slot.status |= PCI_SLOT_PRESSED;
+}
+
+static void a_slot_that_flaps_without_end_is_left_off_and_fills_no_log(void **state)
+{
+    uint64_t minutes;
+
+    (void)state;
+    now_ns += 120 * NSEC_PER_SEC; /* a minute of its own */
+    minutes = now_ns;
+    run(flap_without_end);
+    minutes = (now_ns - minutes) / (60 * NSEC_PER_SEC) + 1;
+    assert_true(minutes > 2);
+    assert_true(scans >= 20 && scans <= 20 * minutes);
+    assert_int_equal(scans, forgotten + (listed != NULL));
+    assert_true(lines() <= 100 * minutes);
+    assert_non_null(strstr(host_log_text(), "comes and goes too often: left off for a minute"));
+}
+
+static void flap_and_stay(unsigned round)
+{
+    if (round < 60)
+        flap_without_end(round);
+    else if (round == 60)
+        insert();
+}
+
+static void a_slot_that_has_flapped_is_used_again_when_it_rests(void **state)
+{
+    (void)state;
+    now_ns += 120 * NSEC_PER_SEC;
+    run(flap_and_stay);
+    assert_non_null(listed);
+    assert_int_equal(slot.control & PCI_SLOT_LAMP, PCI_SLOT_LAMP_ON);
+}
+
+static void no_event_however_frequent_fills_the_log(void **state)
+{
+    uint64_t from_ns;
+
+    (void)state;
+    now_ns += 120 * NSEC_PER_SEC;
+    from_ns = now_ns;
+    slot.restless = true;
+    run(insert_at_1);
+    assert_in_range(lines(), 100, 100 * ((now_ns - from_ns) / (60 * NSEC_PER_SEC) + 1));
+    assert_non_null(strstr(host_log_text(), "changes too often: no more is told for a minute"));
+    assert_int_equal(scans, forgotten + (listed != NULL));
+}
+
+/* ---- by message: these come last, as a slot keeps its vector */
+
+static void with_messages(int msi, int msix)
+{
+    irq_mode = IRQ_MODE_MSIX;
+    messages.msi = msi;
+    messages.msix = msix;
+    messages.freed = messages.master = false;
+}
+
+static void a_slot_without_messages_is_looked_at_by_the_clock(void **state)
+{
+    (void)state;
+    with_messages(-EIO, 4);
+    run(insert_at_1);
+    assert_int_equal(scans, 1);
+    assert_true(messages.freed);
+    assert_int_equal(messages.told, 0);
+    assert_false(slot.control & PCI_SLOT_INTERRUPT_ON);
+}
+
+static void a_slot_interrupts_by_msix_where_it_has_no_msi(void **state)
+{
+    (void)state;
+    with_messages(-ENODEV, 1);
+    run(press_at_100);
+    assert_int_equal(messages.told, 77);
+    assert_true(messages.master);
+    assert_true(slot.control & PCI_SLOT_INTERRUPT_ON);
+    assert_int_equal(scans, 1);
+    assert_int_equal(forgotten, 1);
+}
+
+/* Nothing but the interrupt wakes the thread, and the end of the five seconds. */
+static void a_slot_interrupts_by_msi(void **state)
+{
+    (void)state;
+    with_messages(0, -ENODEV);
+    while_letting_go = note_five_seconds;
+    run(press_at_100);
+    assert_int_equal(messages.told, 77);
+    assert_false(messages.freed);
+    assert_int_equal(scans, 1);
+    assert_int_equal(forgotten, 1);
+}
+
+static void a_slot_that_flaps_by_message_is_woken_again_after_a_minute(void **state)
+{
+    (void)state;
+    now_ns += 120 * NSEC_PER_SEC;
+    with_messages(0, -ENODEV);
+    run(flap_and_stay);
+    assert_non_null(listed);
+    assert_true(slot.control & PCI_SLOT_INTERRUPT_ON);
 }
 
 static void pull_at_100(unsigned round)
@@ -455,6 +616,13 @@ int main(void)
         TEST(a_card_without_a_link_is_turned_off_again),
         TEST(a_port_that_reads_as_ones_is_gone_with_all_behind_it),
         TEST(a_card_that_comes_while_another_goes_is_found_after_it),
+        TEST(a_slot_that_flaps_without_end_is_left_off_and_fills_no_log),
+        TEST(a_slot_that_has_flapped_is_used_again_when_it_rests),
+        TEST(no_event_however_frequent_fills_the_log),
+        TEST(a_slot_without_messages_is_looked_at_by_the_clock),
+        TEST(a_slot_interrupts_by_msix_where_it_has_no_msi),
+        TEST(a_slot_interrupts_by_msi),
+        TEST(a_slot_that_flaps_by_message_is_woken_again_after_a_minute),
     };
 
     return cmocka_run_group_tests(tests, find_slot, NULL);
