@@ -43,6 +43,7 @@ int run_disk_hash(int argc, char **argv);
 int run_disk_pattern(int argc, char **argv);
 int run_disk_errors(int argc, char **argv);
 int run_disk_come(int argc, char **argv);
+int run_disk_crowd(int argc, char **argv);
 int run_disk_leave(int argc, char **argv);
 
 int run_endure(int argc, char **argv);

@@ -200,6 +200,29 @@ int run_disk_come(int argc, char **argv)
     return reported();
 }
 
+/* Disks that are all there at the same time, and then go; again and again, under numbers of their
+ * own. */
+int run_disk_crowd(int argc, char **argv)
+{
+    unsigned first = aerostat_disk_count(), times = number(argc, argv, 1, 1);
+    unsigned crowd = number(argc, argv, 2, 2);
+
+    for (unsigned i = 0; i < times; i++, first += crowd) {
+        printf("waiting for disks from %u\n", first);
+        for (unsigned disk = first; disk < first + crowd; disk++) {
+            if (aerostat_disk_await(disk, 60000)) {
+                report(false, "disk %u: error %d", disk, errno);
+                return reported();
+            }
+            hash_disk(disk);
+        }
+        printf("%u disks are here\n", crowd);
+        for (unsigned disk = first; disk < first + crowd; disk++)
+            wait_until_gone(disk);
+    }
+    return reported();
+}
+
 /* Writes till the disk goes: what was in flight comes back with an error, and so does all later. */
 int run_disk_leave(int argc, char **argv)
 {

@@ -47,6 +47,7 @@ static const struct test_case cases[] = {
     { "disk-errors", "[DISK]", run_disk_errors },
     { "endure", "[DISK]", run_endure },
     { "disk-come", "[TIMES]", run_disk_come },
+    { "disk-crowd", "[TIMES] [DISKS]", run_disk_crowd },
     { "disk-leave", "[DISK]", run_disk_leave },
 };
 

@@ -48,6 +48,7 @@ struct slot {
     uint16_t control; /* as last written */
     enum slot_state state;
     uint64_t act_ns;           /* the end of the five seconds, in the two going states */
+    uint64_t off_ns;           /* not turned on again before */
     int vector;                /* 0: looked at by the clock */
     bool faulty;               /* had a power fault; until the card changes */
     bool mute;                 /* did not complete a command, which is told once */
@@ -158,20 +159,27 @@ static bool link_comes(struct slot *slot)
     return is_present(slot);
 }
 
+/* Where power is in our hand. */
+static bool is_turned_on(const struct slot *slot)
+{
+    return slot->able & PCI_SLOT_CAP_POWER && !(slot->control & PCI_SLOT_POWER_OFF);
+}
+
+static bool is_turned_off(const struct slot *slot)
+{
+    return slot->able & PCI_SLOT_CAP_POWER && slot->control & PCI_SLOT_POWER_OFF;
+}
+
 static void power_off(struct slot *slot)
 {
-    bool was_on = slot->able & PCI_SLOT_CAP_POWER && !(slot->control & PCI_SLOT_POWER_OFF);
-
     slot->state = SLOT_OFF;
+    if (is_turned_on(slot))
+        slot->off_ns = clock_monotonic_ns() + OFF_NS;
     command(slot, PCI_SLOT_LAMP_OFF | (slot->able & PCI_SLOT_CAP_POWER ? PCI_SLOT_POWER_OFF : 0),
             PCI_SLOT_LAMP);
     /* That it went, and what turning off has raised, is known; a card that comes from now on is
      * not. */
     take_events(slot, PCI_SLOT_PRESENCE | PCI_SLOT_LINK);
-    if (!was_on)
-        return;
-    rest(OFF_NS);
-    take_events(slot, PCI_SLOT_LINK);
 }
 
 /* A slot that comes and goes without end would keep drivers, and the log, busy for ever. */
@@ -194,6 +202,8 @@ static void power_on(struct slot *slot)
         power_off(slot);
         return;
     }
+    if (clock_monotonic_ns() < slot->off_ns)
+        thread_sleep_until(slot->off_ns);
     command(slot, PCI_SLOT_LAMP_BLINKS, PCI_SLOT_LAMP | PCI_SLOT_POWER_OFF);
     if (!link_comes(slot)) {
         say(slot, "no link to its card");
@@ -288,6 +298,8 @@ static bool handle(struct slot *slot)
     if (!events)
         return false;
     take_events(slot, events);
+    if (is_turned_off(slot))
+        events &= (uint16_t)~PCI_SLOT_LINK; /* which went with the power, sooner or later */
     if (events & PCI_SLOT_FAULT && !slot->faulty)
         fault(slot);
     else if (events & (PCI_SLOT_PRESENCE | PCI_SLOT_LINK))
