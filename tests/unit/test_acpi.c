@@ -453,19 +453,24 @@ static void a_root_pointer_outside_memory_is_named(void **state)
 
 static void a_root_pointer_is_searched_where_a_bios_leaves_it(void **state)
 {
+    static const uint32_t places[] = { 0x159e0, 0x159f0, 0x15a00, 0x15a10, 0x10000, 0x1ffd0, 0x20 };
     static uint8_t area[0x20000];
 
     (void)state;
-    PLACE(q35);
-    memset(area, 0, sizeof(area));
-    memcpy(area + 0x10, "RSD PTR ", 8); /* only looks like one */
-    area[0x18] = 1;
-    memcpy(area + 0x159e0, q35_rsdp, sizeof(q35_rsdp));
-    place(0xe0000, area, sizeof(area));
-    acpi_set_rsdp(0, true);
-    assert_non_null(acpi_table("HPET"));
-    acpi_set_rsdp(0, false);
-    assert_null(acpi_table("HPET"));
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        PLACE(q35);
+        memset(area, 0, sizeof(area));
+        memcpy(area + 0x10, "RSD PTR ", 8); /* only looks like one */
+        area[0x18] = 1;
+        memcpy(area + places[i], q35_rsdp, sizeof(q35_rsdp));
+        place(0xe0000, area, 0x10000);
+        place(0xf0000, area + 0x10000, 0x10000);
+        acpi_set_rsdp(0, true);
+        assert_non_null(acpi_table("HPET"));
+        acpi_set_rsdp(0, false);
+        assert_null(acpi_table("HPET"));
+        clear_memory(NULL);
+    }
 }
 
 static void a_broken_second_half_of_the_root_pointer_falls_back_to_the_first(void **state)
