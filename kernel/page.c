@@ -13,6 +13,10 @@
  * Sections open from the bottom for page_alloc(), from the top for the balloon;
  * what is not open yet is one stretch between them.
  *
+ * Which free memory the host was told of is kept for each 2 MiB, and counts only
+ * while they are free in one piece. It is looked after where such a piece becomes
+ * free and where somebody reports: allocating costs nothing for it.
+ *
  * Concurrency: kernel context only, never from an interrupt handler.
  */
 #include "kernel/page.h"
@@ -45,6 +49,12 @@
 #define RESERVE_MIN_PAGES 32
 #define RESERVE_MAX_PAGES 1024
 
+/* What is reported to the host is whole units of free memory. */
+#define UNIT_ORDER PAGE_ORDER_2M
+#define UNIT_WORDS (1 << (PAGE_ORDER_1G - UNIT_ORDER) >> 6) /* of one bit a unit, in a section */
+
+#define ORDER_NEVER (PAGE_ORDER_MAX + 1)
+
 #define BIT(n) (UINT64_C(1) << (n))
 
 /* A set of up to 2^18 blocks of one order. */
@@ -61,9 +71,12 @@ struct section {
     uint64_t free;                  /* pages */
     uint64_t free_orders;           /* bit n: the section has free blocks of order n */
     unsigned span_order;
-    uint64_t pages;             /* of RAM, less our own records in it */
-    struct block_map allocated; /* pages; what page_free() accepts */
-    struct block_map maps[];    /* the free blocks of each order */
+    uint64_t pages; /* of RAM, less our own records in it */
+    /* Bit n: the n-th unit; means something only while that is free as a part of one block. */
+    uint64_t rested[UNIT_WORDS];   /* it was free already when page_let_rest() was called */
+    uint64_t reported[UNIT_WORDS]; /* and the host knows */
+    struct block_map allocated;    /* pages; what page_free() accepts */
+    struct block_map maps[];       /* the free blocks of each order */
 };
 
 struct extent {
@@ -84,7 +97,13 @@ static struct {
     bool begun, opening;
     uint64_t watched;
     struct event *watcher;
+    struct event *reporter;
+    bool reporter_waits;
+    uint64_t reporting; /* pages that page_take_rested() has out */
 } pool;
+
+static unsigned notable_order = ORDER_NEVER; /* page_free() has more to do for blocks this large */
+static unsigned report_order = ORDER_NEVER;  /* the smallest blocks to be reported */
 
 struct spinlock memory_lock;
 
@@ -247,10 +266,52 @@ static inline phys_addr_t section_give(struct section *section, unsigned order, 
     return section->start + n * PAGE_BYTES(order);
 }
 
+/*
+ * Whole units are taken by address, whatever the size of the block that they lie in: the
+ * lowest ones by page_alloc(), the highest by the balloon. What fits best may lie anywhere,
+ * and would have the two grow into each other.
+ */
+static unsigned order_of_lowest(const struct section *section, unsigned order)
+{
+    uint64_t orders = section->free_orders >> order << order, lowest = UINT64_MAX;
+    unsigned found = order;
+
+    for (; orders; orders &= orders - 1) {
+        uint64_t page = map_lowest(&section->maps[lowest_bit(orders)]) << lowest_bit(orders);
+
+        if (page < lowest) {
+            lowest = page;
+            found = lowest_bit(orders);
+        }
+    }
+    return found;
+}
+
+static unsigned order_of_highest(const struct section *section, unsigned order)
+{
+    uint64_t orders = section->free_orders >> order << order, highest = 0;
+    unsigned found = order;
+
+    for (; orders; orders &= orders - 1) {
+        unsigned at = lowest_bit(orders);
+        uint64_t end = (map_highest(&section->maps[at]) + 1) << at;
+
+        if (end > highest) {
+            highest = end;
+            found = at;
+        }
+    }
+    return found;
+}
+
 static phys_addr_t section_take_low(struct section *section, unsigned order)
 {
     unsigned from = order + lowest_bit(section->free_orders >> order);
-    uint64_t n = map_lowest(&section->maps[from]);
+    uint64_t n;
+
+    if (UNLIKELY(from >= UNIT_ORDER))
+        from = order_of_lowest(section, from);
+    n = map_lowest(&section->maps[from]);
 
     block_remove(section, from, n);
     while (from > order) { /* keep the lower half, free the upper */
@@ -262,7 +323,7 @@ static phys_addr_t section_take_low(struct section *section, unsigned order)
 
 static phys_addr_t section_take_high(struct section *section, unsigned order)
 {
-    unsigned from = order + lowest_bit(section->free_orders >> order);
+    unsigned from = order_of_highest(section, order);
     uint64_t n = map_highest(&section->maps[from]);
 
     block_remove(section, from, n);
@@ -482,6 +543,8 @@ static struct section *section_init(phys_addr_t records, const struct closed_sec
 
     section->start = ALIGN_DOWN(closed->start, PAGE_BYTES(span_order));
     section->free = section->pages = section->free_orders = 0;
+    memset(section->rested, 0, sizeof(section->rested));
+    memset(section->reported, 0, sizeof(section->reported));
     section->span_order = span_order;
     section->allocated = map_init(span_order, &room);
     for (order = 0; order <= span_order; order++)
@@ -692,18 +755,53 @@ phys_addr_t page_alloc_zeroed(unsigned order)
     return start;
 }
 
+static void set_notable_order(void)
+{
+    notable_order = pool.watcher ? 0 : pool.reporter ? UNIT_ORDER : ORDER_NEVER;
+}
+
 static void wake_watcher(void)
 {
     if (available() >= pool.reserve + pool.watched) {
         event_signal(pool.watcher);
         pool.watcher = NULL;
+        set_notable_order();
     }
+}
+
+/* The unit that the address lies in, as a bit of the section's words. */
+static uint64_t unit_of(const struct section *section, phys_addr_t address)
+{
+    return (address - section->start) >> (PAGE_SHIFT + UNIT_ORDER);
+}
+
+static void clear_units(struct section *section, uint64_t first, uint64_t n)
+{
+    for (uint64_t unit = first; unit < first + n; unit++) {
+        section->rested[unit / 64] &= ~BIT(unit % 64);
+        section->reported[unit / 64] &= ~BIT(unit % 64);
+    }
+}
+
+/* A block of `order` was freed, and is part of a free one of merged_order now. */
+static __attribute__((cold, noinline)) void note_free(struct section *section, phys_addr_t start,
+                                                      unsigned order, unsigned merged_order)
+{
+    if (pool.reporter && merged_order >= UNIT_ORDER)
+        clear_units(section, unit_of(section, start), BIT(MAX(order, UNIT_ORDER) - UNIT_ORDER));
+    if (pool.reporter_waits && merged_order >= report_order) {
+        pool.reporter_waits = false;
+        event_signal(pool.reporter);
+    }
+    if (pool.watcher)
+        wake_watcher();
 }
 
 void page_free(phys_addr_t start, unsigned order)
 {
     SPIN_SCOPE(&memory_lock);
     struct section *section = section_find(start);
+    unsigned merged_order = order;
     uint64_t n;
 
     if (!section || start < section->start || order > section->span_order ||
@@ -714,14 +812,14 @@ void page_free(phys_addr_t start, unsigned order)
         panic("page_free: %#llx order %u is not allocated", (unsigned long long)start, order);
     section->free += BIT(order);
     pool.free += BIT(order);
-    while (order < section->span_order && block_is_free(section, order, n ^ 1)) {
-        block_remove(section, order, n ^ 1);
+    while (merged_order < section->span_order && block_is_free(section, merged_order, n ^ 1)) {
+        block_remove(section, merged_order, n ^ 1);
         n >>= 1;
-        order++;
+        merged_order++;
     }
-    block_insert(section, order, n);
-    if (UNLIKELY(pool.watcher))
-        wake_watcher();
+    block_insert(section, merged_order, n);
+    if (UNLIKELY(merged_order >= notable_order))
+        note_free(section, start, order, merged_order);
 }
 
 phys_addr_t page_alloc_run(uint64_t pages)
@@ -772,6 +870,18 @@ static struct section *section_for_top(unsigned max_order, unsigned *order)
     return best;
 }
 
+/* Less than a unit: where others take theirs, so that no unit is broken for it at the top. */
+static phys_addr_t take_crumb(unsigned max_order, unsigned *order)
+{
+    phys_addr_t start = 0;
+
+    for (*order = max_order + 1; !start && (*order)-- > 0;)
+        start = take_low(*order);
+    if (start)
+        pool.ballooned += BIT(*order);
+    return start;
+}
+
 phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
 {
     SPIN_SCOPE(&memory_lock);
@@ -781,6 +891,8 @@ phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
     if (left <= pool.reserve)
         return 0;
     max_order = MIN(max_order, MIN(highest_bit(left - pool.reserve), PAGE_ORDER_MAX));
+    if (max_order < UNIT_ORDER)
+        return take_crumb(max_order, order);
     keep_room_for_opening(BIT(max_order));
     section = section_for_top(max_order, order);
     while (pool.closed && !(section && *order == max_order && section->start >= pool.closed_end)) {
@@ -807,7 +919,211 @@ void page_watch(uint64_t pages, struct event *event)
     SPIN_SCOPE(&memory_lock);
     pool.watched = pages;
     pool.watcher = event;
+    set_notable_order();
     wake_watcher();
+}
+
+/* Reporting. */
+
+static void forget_units(void)
+{
+    struct list *link;
+
+    LIST_FOR_EACH (link, &sections) {
+        struct section *section = CONTAINER_OF(link, struct section, link);
+
+        memset(section->rested, 0, sizeof(section->rested));
+        memset(section->reported, 0, sizeof(section->reported));
+    }
+}
+
+void page_report_to(struct event *event, unsigned min_order)
+{
+    SPIN_SCOPE(&memory_lock);
+    assert(!event || !pool.reporter);
+    pool.reporter = event;
+    pool.reporter_waits = false;
+    report_order = event ? MAX(min_order, UNIT_ORDER) : ORDER_NEVER;
+    set_notable_order();
+    forget_units();
+}
+
+static bool unit_has(const uint64_t *words, uint64_t unit)
+{
+    return words[unit / 64] & BIT(unit % 64);
+}
+
+/* Whether all of those units are to be reported. */
+static bool units_are_due(const struct section *section, uint64_t first, uint64_t n)
+{
+    for (uint64_t unit = first; unit < first + n; unit++) {
+        if (!unit_has(section->rested, unit) || unit_has(section->reported, unit))
+            return false;
+    }
+    return true;
+}
+
+/* A part of a section: the n-th block of its order, free or not. */
+struct part {
+    unsigned order;
+    uint64_t n;
+};
+
+/* The largest part of a free block that is to be reported, of at most max_order. false: none. */
+static bool find_due(const struct section *section, struct part block, unsigned max_order,
+                     struct part *due)
+{
+    for (due->order = MIN(block.order, max_order); due->order >= report_order; due->order--) {
+        uint64_t end = (block.n + 1) << (block.order - due->order);
+
+        for (due->n = end - BIT(block.order - due->order); due->n < end; due->n++) {
+            if (units_are_due(section, due->n << (due->order - UNIT_ORDER),
+                              BIT(due->order - UNIT_ORDER)))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Takes a part out of a free block; what is left of that stays free. */
+static phys_addr_t section_take_part(struct section *section, struct part block, struct part part)
+{
+    unsigned order = block.order;
+
+    block_remove(section, block.order, block.n);
+    while (order-- > part.order)
+        block_insert(section, order, (part.n >> (order - part.order)) ^ 1);
+    return section_give(section, part.order, part.n);
+}
+
+/* What page_take_rested() gathers. */
+struct gathering {
+    struct page_block *blocks;
+    unsigned n, max;
+    uint64_t left; /* pages that may still be taken */
+};
+
+static void gather_from_block(struct gathering *gathering, struct section *section,
+                              struct part block)
+{
+    struct page_block *to = &gathering->blocks[gathering->n];
+    struct part due;
+
+    if (!gathering->left || !find_due(section, block, highest_bit(gathering->left), &due))
+        return;
+    to->start = section_take_part(section, block, due);
+    to->order = due.order;
+    gathering->left -= BIT(due.order);
+    pool.reporting += BIT(due.order);
+    gathering->n++;
+}
+
+/* From the large orders down: what is left of a block is met again in the smaller ones. */
+static void gather(struct gathering *gathering, struct section *section)
+{
+    struct part block;
+
+    for (block.order = section->span_order + 1; block.order-- > report_order;) {
+        if (!(section->free_orders & BIT(block.order)))
+            continue;
+        for (block.n = 0; block.n < BIT(section->span_order - block.order); block.n++) {
+            if (gathering->n == gathering->max)
+                return;
+            if (block_is_free(section, block.order, block.n))
+                gather_from_block(gathering, section, block);
+        }
+    }
+}
+
+unsigned page_take_rested(struct page_block *blocks, unsigned max, uint64_t pages)
+{
+    SPIN_SCOPE(&memory_lock);
+    uint64_t left = available();
+    struct gathering gathering = { .blocks = blocks, .max = max };
+    struct list *link;
+
+    gathering.left = left > pool.reserve ? MIN(pages, (left - pool.reserve) / 2) : 0;
+    for (link = sections.prev; link != &sections; link = link->prev)
+        gather(&gathering, CONTAINER_OF(link, struct section, link));
+    return gathering.n;
+}
+
+void page_put_rested(const struct page_block *block, bool reported)
+{
+    SPIN_SCOPE(&memory_lock);
+    struct section *section = section_find(block->start);
+    uint64_t unit, end;
+
+    assert(BIT(block->order) <= pool.reporting);
+    pool.reporting -= BIT(block->order);
+    page_free(block->start, block->order);
+    unit = unit_of(section, block->start);
+    end = unit + BIT(block->order - UNIT_ORDER);
+    for (; reported && unit < end; unit++)
+        section->reported[unit / 64] |= BIT(unit % 64);
+}
+
+/* Those of a free block; true: there were new ones. */
+static bool let_units_rest(struct section *section, struct part block)
+{
+    uint64_t unit = block.n << (block.order - UNIT_ORDER);
+    uint64_t end = unit + BIT(block.order - UNIT_ORDER);
+    bool any = false;
+
+    for (; unit < end; unit++) {
+        any |= !unit_has(section->rested, unit) && !unit_has(section->reported, unit);
+        section->rested[unit / 64] |= BIT(unit % 64);
+    }
+    return any;
+}
+
+/* The next free block at or after *block, in this order or a smaller one that can be reported. */
+static bool next_free(const struct section *section, struct part *block)
+{
+    for (; block->order >= report_order; block->order--, block->n = 0) {
+        for (; block->n < BIT(section->span_order - block->order); block->n++) {
+            if (block_is_free(section, block->order, block->n))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool page_let_rest(void)
+{
+    SPIN_SCOPE(&memory_lock);
+    struct list *link;
+    bool any = false;
+
+    LIST_FOR_EACH (link, &sections) {
+        struct section *section = CONTAINER_OF(link, struct section, link);
+        struct part block = { .order = section->span_order };
+
+        for (; next_free(section, &block); block.n++)
+            any |= let_units_rest(section, block);
+    }
+    pool.reporter_waits = !any;
+    return any;
+}
+
+static uint64_t count_reported(void)
+{
+    uint64_t pages = 0;
+    struct list *link;
+
+    LIST_FOR_EACH (link, &sections) {
+        const struct section *section = CONTAINER_OF(link, struct section, link);
+        struct part block = { .order = section->span_order };
+
+        for (; next_free(section, &block); block.n++) {
+            uint64_t unit = block.n << (block.order - UNIT_ORDER);
+            uint64_t end = unit + BIT(block.order - UNIT_ORDER);
+
+            for (; unit < end; unit++)
+                pages += unit_has(section->reported, unit) ? BIT(UNIT_ORDER) : 0;
+        }
+    }
+    return pages;
 }
 
 int page_promise(uint64_t pages)
@@ -891,6 +1207,8 @@ void page_get_stats(struct page_stats *stats)
         .free = pool.free,
         .promised = pool.promised,
         .ballooned = pool.ballooned,
+        .reporting = pool.reporting,
+        .reported = count_reported(),
         .largest_free = closed_largest(),
     };
     LIST_FOR_EACH (link, &sections) {
@@ -951,7 +1269,7 @@ static bool audit_order(const struct section *section, unsigned order, uint64_t 
     return true;
 }
 
-static bool audit_section(const struct section *section)
+static bool audit_section(const struct section *section, uint64_t *out)
 {
     uint64_t page, allocated = 0, free = 0;
     unsigned order;
@@ -965,13 +1283,14 @@ static bool audit_section(const struct section *section)
     }
     for (page = 0; page < BIT(section->span_order); page++)
         allocated += map_has(&section->allocated, page);
+    *out += allocated;
     return free == section->free && allocated + free == section->pages;
 }
 
 bool page_audit(void)
 {
     SPIN_SCOPE(&memory_lock);
-    uint64_t free = pool.closed;
+    uint64_t free = pool.closed, allocated = 0;
     phys_addr_t end = 0;
     struct list *link;
 
@@ -979,10 +1298,11 @@ bool page_audit(void)
         const struct section *section = CONTAINER_OF(link, struct section, link);
 
         if (section->start < end || section_find(section->start) != section ||
-            !audit_section(section))
+            !audit_section(section, &allocated))
             return false;
         free += section->free;
         end = section->start + PAGE_BYTES(section->span_order);
     }
-    return free == pool.free && free <= pool.total;
+    return free == pool.free && free <= pool.total && count_reported() <= free &&
+           pool.ballooned + pool.reporting <= allocated;
 }

@@ -90,6 +90,47 @@ void page_free_top(phys_addr_t start, unsigned order);
 void page_watch(uint64_t pages, struct event *event);
 
 /*
+ * Telling the host of free memory, which it then need not keep. There is one who does,
+ * the reporter. Free memory rests first, so that what is soon used again is not reported:
+ *
+ *     page_report_to(&event, PAGE_ORDER_2M);
+ *     for (;;) {
+ *         while ((n = page_take_rested(blocks, max, pages)) != 0) {
+ *             ...                                              tell the host, wait for its answer
+ *             page_put_rested(&blocks[i], true);               each: free again, and reported
+ *         }
+ *         if (page_let_rest())
+ *             ...                                              wait a while
+ *         else
+ *             ...                                              wait for the event
+ *     }
+ *
+ * A reported block is free like any other. It counts as reported until somebody has used it.
+ */
+struct page_block {
+    phys_addr_t start;
+    unsigned order;
+};
+
+/*
+ * The event is signalled when a block of at least min_order (not less than PAGE_ORDER_2M)
+ * becomes free after a page_let_rest() that found nothing new; first with NULL before
+ * another one may report. What is out with page_take_rested() stays so.
+ */
+void page_report_to(struct event *event, unsigned min_order);
+
+/*
+ * Takes out of the free memory what rested and was not reported: at most `max` blocks with
+ * `pages` pages, and never more than half of what is above the kernel's reserve. How many
+ * blocks; 0: none. Until they are put back they are in use.
+ */
+unsigned page_take_rested(struct page_block *blocks, unsigned max, uint64_t pages);
+void page_put_rested(const struct page_block *block, bool reported);
+
+/* What is free now has rested if it still is at the next call. true: there was something new. */
+bool page_let_rest(void);
+
+/*
  * Promises: pages that will be mapped later (application memory is mapped when
  * it is first touched) are promised when it is asked for, so that touching it
  * never fails. page_promise: 0 or -ENOMEM; it leaves the kernel's reserve. A
@@ -116,6 +157,8 @@ struct page_stats {
     uint64_t free;         /* pages not allocated, promised ones among them */
     uint64_t promised;     /* of those, pages that are spoken for */
     uint64_t ballooned;    /* not free: pages lent to the host by way of page_alloc_top() */
+    uint64_t reporting;    /* not free: pages that page_take_rested() has out */
+    uint64_t reported;     /* of the free ones: those that the host was told of */
     uint64_t largest_free; /* bytes of the largest free block */
 };
 

@@ -46,6 +46,7 @@ static int fresh(void **state)
 {
     (void)state;
     memset(&pool, 0, sizeof(pool));
+    notable_order = report_order = ORDER_NEVER;
     list_init(&sections);
     map_calls = map_tables = maps_refused = 0;
     signalled = NULL;
@@ -391,6 +392,290 @@ static void the_watcher_hears_once_when_there_is_enough_again(void **state)
     assert_ptr_equal(signalled, &event);
 }
 
+/* ---- reporting */
+
+static struct event reporter;
+
+/* As the driver does it, with a host that answers at once: pages reported until it has to wait. */
+static uint64_t report_round(bool answered)
+{
+    struct page_block blocks[8];
+    uint64_t pages = 0;
+    unsigned n, i;
+
+    while ((n = page_take_rested(blocks, ARRAY_SIZE(blocks), UINT64_MAX)) != 0) {
+        assert_true(page_audit());
+        for (i = 0; i < n; i++) {
+            assert_true(blocks[i].order >= PAGE_ORDER_2M);
+            pages += BIT(blocks[i].order);
+            page_put_rested(&blocks[i], answered);
+        }
+        if (!answered)
+            break;
+    }
+    return pages;
+}
+
+/* Two rests, as the thread has them. */
+static uint64_t report_all(void)
+{
+    page_let_rest();
+    return report_round(true);
+}
+
+static void begin_reporting(uint64_t bytes, unsigned order)
+{
+    page_add_range(ARENA, bytes);
+    page_free(page_alloc(0), 0);
+    page_report_to(&reporter, order);
+}
+
+static void free_memory_is_reported_once_and_only_after_a_rest(void **state)
+{
+    (void)state;
+    begin_reporting(256 * MIB, PAGE_ORDER_2M);
+    assert_int_equal(report_round(true), 0);
+    assert_true(page_let_rest());
+    assert_int_equal(report_round(true), PAGES(254 * MIB)); /* the records lie in the first unit */
+    assert_int_equal(stats_now().reported, PAGES(254 * MIB));
+    assert_int_equal(stats_now().reporting, 0);
+    assert_false(page_let_rest());
+    assert_int_equal(report_round(true), 0);
+    assert_true(page_audit());
+}
+
+static void a_reported_block_is_used_at_once_and_reported_again_after_it(void **state)
+{
+    phys_addr_t block, page;
+    unsigned order;
+
+    (void)state;
+    begin_reporting(64 * MIB, PAGE_ORDER_2M);
+    report_all();
+    assert_int_equal(stats_now().reported, PAGES(62 * MIB));
+    block = page_alloc(PAGE_ORDER_2M + 1);
+    assert_int_not_equal(block, 0);
+    assert_int_equal(stats_now().reported, PAGES(58 * MIB));
+    page_free(block, PAGE_ORDER_2M + 1);
+    assert_int_equal(stats_now().reported, PAGES(58 * MIB)); /* its neighbours are reported still */
+    assert_int_equal(report_all(), PAGES(4 * MIB));
+    page = page_alloc_top(8, &order); /* what is left of the unit with the records */
+    assert_int_equal(stats_now().reported, PAGES(62 * MIB));
+    page_free_top(page, order);
+    assert_int_not_equal(page_alloc(8), 0);
+    page = page_alloc_top(8, &order); /* a part: its whole unit counts no more */
+    assert_int_equal(stats_now().reported, PAGES(60 * MIB));
+    page_free_top(page, order);
+    assert_int_equal(stats_now().reported, PAGES(60 * MIB));
+    assert_int_equal(report_all(), PAGES(2 * MIB));
+    assert_true(page_audit());
+}
+
+static void what_was_used_meanwhile_has_not_rested(void **state)
+{
+    phys_addr_t block;
+
+    (void)state;
+    begin_reporting(64 * MIB, PAGE_ORDER_2M);
+    page_let_rest();
+    block = page_alloc(PAGE_ORDER_2M);
+    page_free(block, PAGE_ORDER_2M);
+    assert_int_equal(report_round(true), PAGES(60 * MIB));
+    assert_true(page_let_rest());
+    assert_int_equal(report_round(true), PAGES(2 * MIB));
+}
+
+static void a_report_that_was_cut_off_is_begun_anew(void **state)
+{
+    (void)state;
+    begin_reporting(64 * MIB, PAGE_ORDER_2M);
+    page_let_rest();
+    assert_in_range(report_round(false), PAGES(2 * MIB), PAGES(62 * MIB));
+    assert_int_equal(stats_now().reported, 0);
+    assert_int_equal(stats_now().reporting, 0);
+    assert_true(page_let_rest());
+    assert_int_equal(report_round(true), PAGES(62 * MIB));
+}
+
+static void a_report_takes_no_more_than_half_and_nothing_of_the_reserve(void **state)
+{
+    struct page_block blocks[64];
+    uint64_t left, taken = 0;
+    unsigned n, i;
+
+    (void)state;
+    begin_reporting(64 * MIB, PAGE_ORDER_2M);
+    page_let_rest();
+    left = page_available() - pool.reserve;
+    n = page_take_rested(blocks, 64, UINT64_MAX);
+    for (i = 0; i < n; i++)
+        taken += BIT(blocks[i].order);
+    assert_in_range(taken, left / 4, left / 2);
+    assert_int_equal(stats_now().reporting, taken);
+    while (n--)
+        page_put_rested(&blocks[n], true);
+    assert_int_equal(page_promise(page_available() - pool.reserve), 0);
+    page_let_rest();
+    assert_int_equal(page_take_rested(blocks, 64, UINT64_MAX), 0);
+}
+
+static void blocks_below_the_wanted_size_are_not_reported(void **state)
+{
+    phys_addr_t taken[32];
+    unsigned order, n = 0;
+
+    (void)state;
+    begin_reporting(64 * MIB, PAGE_ORDER_2M + 1);
+    while ((taken[n] = page_alloc_top(PAGE_ORDER_2M, &order)) != 0 && order == PAGE_ORDER_2M)
+        n++;
+    for (order = 4; order < 16; order += 2)
+        page_free_top(taken[order], PAGE_ORDER_2M); /* each alone */
+    assert_int_equal(report_all(), 0);
+    page_free_top(taken[5], PAGE_ORDER_2M); /* the lower half of a pair */
+    assert_int_equal(report_all(), PAGES(4 * MIB));
+}
+
+static void the_reporter_is_woken_once_and_only_when_it_waits(void **state)
+{
+    phys_addr_t block, page;
+
+    (void)state;
+    begin_reporting(64 * MIB, PAGE_ORDER_2M);
+    block = page_alloc(PAGE_ORDER_2M);
+    page = page_alloc(0);
+    page_free(block, PAGE_ORDER_2M);
+    assert_null(signalled); /* it has not looked yet: it does not wait */
+    report_all();
+    while (page_let_rest())
+        ;
+    page_free(page, 0);
+    assert_null(signalled); /* too small a piece */
+    block = page_alloc(PAGE_ORDER_2M);
+    page_free(block + PAGE_BYTES(8), 8);
+    assert_null(signalled);
+    page_free(block, 8);
+    assert_ptr_equal(signalled, &reporter);
+    signalled = NULL;
+    block = page_alloc(PAGE_ORDER_2M);
+    page_free(block, PAGE_ORDER_2M);
+    assert_null(signalled);
+}
+
+static void another_reporter_begins_from_nothing(void **state)
+{
+    (void)state;
+    begin_reporting(64 * MIB, PAGE_ORDER_2M);
+    report_all();
+    page_report_to(NULL, 0);
+    assert_int_equal(stats_now().reported, 0);
+    page_free(page_alloc(PAGE_ORDER_2M), PAGE_ORDER_2M);
+    page_report_to(&reporter, PAGE_ORDER_2M);
+    assert_int_equal(report_round(true), 0);
+    assert_int_equal(report_all(), PAGES(62 * MIB));
+}
+
+/* ---- a thousand changes of the balloon's size, while others allocate and free */
+
+#define BALLOON_BLOCKS 4096
+
+static struct page_block in_balloon[BALLOON_BLOCKS];
+static unsigned n_in_balloon;
+
+static void set_balloon(uint64_t wanted, uint64_t *size)
+{
+    while (*size < wanted && n_in_balloon < BALLOON_BLOCKS) {
+        struct page_block *block = &in_balloon[n_in_balloon];
+
+        block->start =
+            page_alloc_top(MIN(highest_bit(wanted - *size), PAGE_ORDER_2M), &block->order);
+        if (!block->start)
+            break;
+        *size += BIT(block->order);
+        n_in_balloon++;
+    }
+    while (*size > wanted && n_in_balloon) {
+        struct page_block *block = &in_balloon[n_in_balloon - 1];
+
+        if (*size - BIT(block->order) < wanted)
+            break;
+        page_free_top(block->start, block->order);
+        *size -= BIT(block->order);
+        n_in_balloon--;
+    }
+}
+
+static void traffic_step(phys_addr_t *blocks, unsigned char *orders, unsigned slots)
+{
+    unsigned i;
+
+    for (i = 0; i < 64; i++) {
+        unsigned slot = (unsigned)random() % slots;
+
+        if (blocks[slot])
+            page_free(blocks[slot], orders[slot]);
+        orders[slot] = random() % 20 ? random() % 4 : random() % 10;
+        blocks[slot] = page_alloc(orders[slot]);
+    }
+}
+
+/* Pages that lie free together, the most. */
+static uint64_t largest_run(uint64_t bytes)
+{
+    uint64_t page, run = 0, largest = 0;
+
+    for (page = 0; page < PAGES(bytes); page++) {
+        struct section *section = section_find(ARENA + page * PAGE_SIZE);
+        unsigned order = 0;
+
+        while (order <= section->span_order &&
+               !block_is_free(section, order, (page & (BIT(18) - 1)) >> order))
+            order++;
+        run = order > section->span_order ? 0 : run + BIT(order);
+        page += order > section->span_order ? 0 : BIT(order) - 1;
+        largest = MAX(largest, run);
+    }
+    return largest;
+}
+
+static void a_thousand_balloon_changes_leave_large_blocks(void **state)
+{
+    static phys_addr_t blocks[2000];
+    static unsigned char orders[2000];
+    uint64_t size = 0, worst = 100, free, largest;
+    unsigned i;
+
+    (void)state;
+    srandom(11);
+    memset(blocks, 0, sizeof(blocks));
+    n_in_balloon = 0;
+    begin_reporting(512 * MIB, PAGE_ORDER_2M);
+    for (i = 0; i < 1000; i++) {
+        set_balloon((uint64_t)random() % PAGES(448 * MIB), &size);
+        traffic_step(blocks, orders, ARRAY_SIZE(blocks));
+        if (i % 3 == 0)
+            report_all();
+        if (i % 50 == 0)
+            assert_true(page_audit());
+        free = stats_now().free;
+        if (free > PAGES(256 * MIB))
+            worst = MIN(worst, largest_run(512 * MIB) * 100 / free);
+    }
+    set_balloon(0, &size);
+    free = stats_now().free;
+    largest = largest_run(512 * MIB) * 100 / free;
+    print_message("of free memory %u %% are one block; %u %% at the worst while half was free\n",
+                  (unsigned)largest, (unsigned)worst);
+    assert_true(worst >= 85);
+    assert_true(largest >= 90);
+    for (i = 0; i < ARRAY_SIZE(blocks); i++) {
+        if (blocks[i])
+            page_free(blocks[i], orders[i]);
+    }
+    assert_int_equal(size, 0);
+    assert_int_equal(stats_now().largest_free, 256 * MIB);
+    assert_true(page_audit());
+}
+
 /* Random traffic against one byte a page. */
 
 #define MODEL_BLOCKS 4096
@@ -398,6 +683,7 @@ static void the_watcher_hears_once_when_there_is_enough_again(void **state)
 static struct {
     phys_addr_t start;
     unsigned order;
+    bool top;
 } held[MODEL_BLOCKS];
 
 static unsigned char owned[PAGES(4 * GIB)];
@@ -430,11 +716,12 @@ static void random_traffic(uint64_t bytes, unsigned max_order, unsigned rounds,
         bool grow = random() % 1000 < (i / 2000 % 2 ? 400 : 600);
 
         if (grow && n < MODEL_BLOCKS) {
-            phys_addr_t got =
-                random() % 4 ? page_alloc(order = wanted) : page_alloc_top(wanted, &order);
+            bool top = random() % 4 == 0;
+            phys_addr_t got = top ? page_alloc_top(wanted, &order) : page_alloc(order = wanted);
 
             if (got) {
                 held[n].start = got;
+                held[n].top = top;
                 held[n++].order = order;
                 out += model_take(got, order);
             }
@@ -444,14 +731,21 @@ static void random_traffic(uint64_t bytes, unsigned max_order, unsigned rounds,
 
             memset(&owned[first], 0, BIT(held[victim].order));
             out -= BIT(held[victim].order);
-            page_free(held[victim].start, held[victim].order);
+            if (held[victim].top)
+                page_free_top(held[victim].start, held[victim].order);
+            else
+                page_free(held[victim].start, held[victim].order);
             held[victim] = held[--n];
         }
         if (i % audit_every == 0)
             assert_true(page_audit());
     }
-    while (n--)
-        page_free(held[n].start, held[n].order);
+    while (n--) {
+        if (held[n].top)
+            page_free_top(held[n].start, held[n].order);
+        else
+            page_free(held[n].start, held[n].order);
+    }
     assert_true(page_audit());
     assert_true(first_free - stats_now().free <= 3 * 25);
     (void)out;
@@ -492,6 +786,15 @@ int main(void)
         FRESH(a_large_promised_block_may_be_refused_but_not_lost),
         FRESH(a_section_that_can_not_be_mapped_stays_unused),
         FRESH(the_watcher_hears_once_when_there_is_enough_again),
+        FRESH(free_memory_is_reported_once_and_only_after_a_rest),
+        FRESH(a_reported_block_is_used_at_once_and_reported_again_after_it),
+        FRESH(what_was_used_meanwhile_has_not_rested),
+        FRESH(a_report_that_was_cut_off_is_begun_anew),
+        FRESH(a_report_takes_no_more_than_half_and_nothing_of_the_reserve),
+        FRESH(blocks_below_the_wanted_size_are_not_reported),
+        FRESH(the_reporter_is_woken_once_and_only_when_it_waits),
+        FRESH(another_reporter_begins_from_nothing),
+        FRESH(a_thousand_balloon_changes_leave_large_blocks),
         FRESH(random_traffic_in_a_small_section_keeps_the_records_true),
         FRESH(random_traffic_over_several_sections_keeps_the_records_true),
     };
