@@ -3,9 +3,9 @@
 """Every way to boot and to be driven, in combination:  tests/guest/matrix.py [--accel tcg|kvm] [--only WORD...] [--jobs N]
 
 A cell is a machine, a boot path, a transport, a ring format, an interrupt mode, a kind of doorbell and a number of CPUs.
-Every legal cell boots, reads and checks its disk, answers ping, follows one change of the balloon and powers off; and it
-must say of itself that it is what the cell asks for. Cells run side by side; the table goes to standard output, the log of a
-cell that failed to build/matrix/.
+Every legal cell boots, reads its disk with all CPUs and checks it, answers ping, follows one change of the balloon and powers
+off; and it must say of itself that it is what the cell asks for. Cells run side by side; the table goes to standard output,
+the log of a cell that failed to build/matrix/.
 """
 
 import argparse
@@ -165,6 +165,7 @@ def run_cell(cell, accel, folder):
 
 
 def check_guest(cell, guest, net):
+    guest.wait_for(rf"^cpus {cell.cpus}$", 40)
     told = guest.wait_for(r"^crc32 ([0-9a-f]{8}) bytes (\d+)$", 40)
     assert told.groups() == (f"{zlib.crc32(disk_bytes()):08x}", str(DISK_BYTES))
     guest.wait_for(r"^ready$", 20)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import time
+import zlib
 
 import pytest
 from harness import MIB, Guest, mkdisk, random_disk, sha256_of, sparse_disk
@@ -375,3 +376,19 @@ def test_a_disk_is_read_and_written_under_kvm(kvm, tmp_path):
     path, digest = random_disk(tmp_path / "disk", MIB // 8)
     read_whole([path], (digest, MIB // 8), machine="microvm", accel=kvm)
     write_pattern(tmp_path / "written", MIB // 8, machine="microvm", accel=kvm)
+
+
+# --- a queue for each CPU
+
+@pytest.mark.parametrize("queues, ring, irq", [(4, "split", "msix"), (4, "packed", "poll"), (2, "packed", "msix"), (4, "split", "intx")])
+def test_each_cpu_reads_by_a_queue_of_its_own(queues, ring, irq, tmp_path):
+    path, _ = random_disk(tmp_path / "disk", MIB)
+    disk = [(path, f"num-queues={queues},packed={'on' if ring == 'packed' else 'off'}")]
+    with Guest("cell", smp=4, disks=disk, cmdline=f"ring={ring} irq={irq} ip=10.0.0.1/24", net="user") as guest:
+        guest.wait_for(r"^cpus 4$", 20)
+        with open(path, "rb") as file:
+            guest.wait_for(rf"^crc32 {zlib.crc32(file.read()):08x} bytes {MIB}$", 20)
+        used = [guest.qmp("x-query-virtio-queue-status", path="/machine/peripheral/blk0/virtio-backend", queue=queue)["last-avail-idx"]
+                for queue in range(queues)]
+        assert 0 not in used
+        assert guest.powerdown() == 0

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads its first disk and says the CRC-32 of it. Then the network answers, the
- * balloon follows, each line that is typed is answered by what the machine says
- * of itself, and the power button ends it.
+ * Reads its first disk, a part on each CPU, and says the CRC-32 of it. Then the network answers,
+ * the balloon follows, each line that is typed is answered by what the machine says of itself, and
+ * the power button ends it.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "aerostat/cpu.h"
 #include "aerostat/disk.h"
 #include "aerostat/net.h"
 #include "aerostat/report.h"
@@ -16,6 +17,7 @@
 #define PIECE_BYTES  16384
 #define REPORT_BYTES (256 * 1024)
 #define ADDRESS_MS   60000
+#define CPUS_MAX     64
 
 static uint32_t crc32_add(uint32_t crc, const unsigned char *bytes, size_t n)
 {
@@ -31,11 +33,52 @@ static uint32_t crc32_add(uint32_t crc, const unsigned char *bytes, size_t n)
     return crc;
 }
 
+/* Each CPU reads every so manieth piece. */
+static struct part {
+    unsigned char *whole;
+    uint64_t bytes;
+    unsigned cpu, cpus;
+} parts[CPUS_MAX];
+
+static int read_part(void *argument)
+{
+    const struct part *part = argument;
+
+    for (uint64_t at = (uint64_t)part->cpu * PIECE_BYTES; at < part->bytes;
+         at += (uint64_t)part->cpus * PIECE_BYTES) {
+        uint64_t n = part->bytes - at < PIECE_BYTES ? part->bytes - at : PIECE_BYTES;
+
+        if (aerostat_disk_read(0, at / AEROSTAT_SECTOR_BYTES, part->whole + at, (uint32_t)n)) {
+            perror("reading disk 0");
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int read_on_all_cpus(unsigned char *whole, uint64_t bytes)
+{
+    unsigned cpus = aerostat_cpu_count() < CPUS_MAX ? aerostat_cpu_count() : CPUS_MAX;
+    int failed = 0, result;
+
+    for (unsigned cpu = 0; cpu < cpus; cpu++)
+        parts[cpu] = (struct part){ whole, bytes, cpu, cpus };
+    for (unsigned cpu = 1; cpu < cpus; cpu++)
+        if (aerostat_cpu_run(cpu, read_part, &parts[cpu], 0)) {
+            perror("running on another CPU");
+            return 1;
+        }
+    failed = read_part(&parts[0]);
+    for (unsigned cpu = 1; cpu < cpus; cpu++)
+        failed |= aerostat_cpu_wait(cpu, &result, -1) || result;
+    printf("cpus %u\n", cpus);
+    return failed;
+}
+
 static int hash_disk(void)
 {
-    static unsigned char piece[PIECE_BYTES] __attribute__((aligned(512)));
     struct aerostat_disk disk;
-    uint32_t crc = UINT32_MAX;
+    unsigned char *whole;
     uint64_t bytes;
 
     if (aerostat_disk_get(0, &disk)) {
@@ -43,16 +86,12 @@ static int hash_disk(void)
         return 1;
     }
     bytes = disk.sectors * AEROSTAT_SECTOR_BYTES;
-    for (uint64_t at = 0; at < bytes; at += PIECE_BYTES) {
-        uint32_t n = bytes - at < PIECE_BYTES ? (uint32_t)(bytes - at) : PIECE_BYTES;
-
-        if (aerostat_disk_read(0, at / AEROSTAT_SECTOR_BYTES, piece, n)) {
-            perror("reading disk 0");
-            return 1;
-        }
-        crc = crc32_add(crc, piece, n);
-    }
-    printf("crc32 %08lx bytes %llu\n", (unsigned long)~crc, (unsigned long long)bytes);
+    whole = aligned_alloc(AEROSTAT_SECTOR_BYTES, bytes);
+    if (!whole || read_on_all_cpus(whole, bytes))
+        return 1;
+    printf("crc32 %08lx bytes %llu\n", (unsigned long)~crc32_add(UINT32_MAX, whole, bytes),
+           (unsigned long long)bytes);
+    free(whole);
     return 0;
 }
 
