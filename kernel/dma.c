@@ -4,7 +4,8 @@
  * translation is the identity; application memory is looked up in the page
  * tables, and mapped first where nobody has touched it.
  *
- * Concurrency: kernel context only.
+ * Concurrency: kernel context and parallel threads, on any CPU. It has nothing of its own to
+ * lock: pages and the window have, and the tables on the way to memory that somebody owns stay.
  */
 #include "kernel/dma.h"
 

@@ -9,6 +9,10 @@
  * Nothing is done before the first number is wanted; that costs one block of
  * BLAKE2s and one of ChaCha20, about 7,000 instructions.
  *
+ * Concurrency: one lock over each call. Suppliers are drivers', so only who holds the kernel
+ * lock calls them; a parallel thread has to do with the CPU's own source until somebody else
+ * asks for numbers.
+ *
  * New entropy is kept back until it is worth a whole key: mixing it in by small
  * portions would let an observer, who knew the key, guess each portion.
  */
@@ -18,6 +22,9 @@
 #include "arch/x86_64/cpu_random.h"
 #include "kernel/clock.h"
 #include "kernel/log.h"
+#include "kernel/spinlock.h"
+#include "kernel/thread.h"
+#include "lib/base/barrier.h"
 #include "lib/base/blake2s.h"
 #include "lib/base/chacha20.h"
 #include "lib/base/string.h"
@@ -28,6 +35,8 @@
 #define CPU_WORDS          4 /* of 64 bits, for one key */
 #define SPARE_BYTES        (CHACHA20_BLOCK_BYTES - CHACHA20_KEY_BYTES)
 #define JITTER_ROUNDS      32 /* where the CPU has no source */
+
+static struct spinlock lock;
 
 static struct blake2s pool; /* what was added since the last key */
 static bool pool_open;
@@ -40,7 +49,7 @@ static size_t n_spare;
 static uint64_t given_bytes; /* since the last look for fresh entropy */
 static uint64_t total_bits;  /* that count, in the key */
 
-static uint64_t moments; /* written in any context */
+static uint64_t moments; /* written in any context; that two CPUs meet in it does no harm */
 
 static struct random_source sources[MAX_SOURCES];
 static struct list suppliers = LIST_INIT(suppliers);
@@ -71,7 +80,7 @@ static void absorb(const void *from, size_t bytes)
 
 static void make_key(void)
 {
-    uint64_t moment = moments;
+    uint64_t moment = load_once(&moments);
 
     absorb(&moment, sizeof(moment));
     if (has_key)
@@ -88,6 +97,7 @@ static void make_key(void)
 
 void random_add(const void *from, size_t bytes, unsigned entropy_bits, const char *source)
 {
+    SPIN_SCOPE(&lock);
     absorb(from, bytes);
     count_source(source, entropy_bits);
     waiting_bits += MIN(entropy_bits, KEY_BITS);
@@ -97,9 +107,9 @@ void random_add(const void *from, size_t bytes, unsigned entropy_bits, const cha
 
 void random_note_moment(void)
 {
-    uint64_t mixed = moments ^ tsc_read();
+    uint64_t mixed = load_once(&moments) ^ tsc_read();
 
-    moments = (mixed << 7 | mixed >> 57) * UINT64_C(0x9e3779b97f4a7c15);
+    store_once(&moments, (mixed << 7 | mixed >> 57) * UINT64_C(0x9e3779b97f4a7c15));
 }
 
 /* There have been CPUs whose instruction says "valid" and always gives the same. */
@@ -148,12 +158,14 @@ static void time_exits(void)
 
 void random_join(struct random_supplier *supplier)
 {
+    SPIN_SCOPE(&lock);
     list_append(&suppliers, &supplier->link);
     supplier->ask(supplier);
 }
 
 void random_part(struct random_supplier *supplier)
 {
+    SPIN_SCOPE(&lock);
     list_remove(&supplier->link);
 }
 
@@ -162,6 +174,8 @@ static void call_suppliers(bool asks)
 {
     struct list *link = suppliers.next;
 
+    if (UNLIKELY(spin_several) && thread_is_parallel())
+        return;
     while (link != &suppliers) {
         struct random_supplier *supplier = CONTAINER_OF(link, struct random_supplier, link);
 
@@ -188,6 +202,7 @@ static void gather(void)
 
 void random_watch_generation(const void *id)
 {
+    SPIN_SCOPE(&lock);
     generation = id;
     memcpy(generation_seen, id, sizeof(generation_seen));
     absorb(generation_seen, sizeof(generation_seen));
@@ -264,6 +279,7 @@ static void generate(uint8_t *to, size_t bytes)
 
 void random_bytes(void *to, size_t bytes)
 {
+    SPIN_SCOPE(&lock);
     uint8_t *at = to;
 
     ensure_key();

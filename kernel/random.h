@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Random numbers: RDSEED/RDRAND, the virtio entropy device and timing jitter,
- * mixed by BLAKE2s, spread by ChaCha20. Kernel context unless it says otherwise.
+ * mixed by BLAKE2s, spread by ChaCha20. Kernel context and parallel threads, on any CPU, unless it
+ * says otherwise.
  */
 #ifndef KERNEL_RANDOM_H
 #define KERNEL_RANDOM_H
@@ -29,7 +30,8 @@ void random_add(const void *from, size_t bytes, unsigned entropy_bits, const cha
 /*
  * A source that is asked now and answers later. ask() is called when it joins and
  * whenever fresh entropy is wanted: it must not wait. look() is called before numbers
- * are given out, while an answer is awaited: it passes what has come to random_add().
+ * are given out, while an answer is awaited: it passes what has come to random_add(). Both
+ * are called, and a supplier joins and parts, under the kernel lock.
  */
 struct random_supplier {
     struct list link; /* random.c's */

@@ -5,6 +5,21 @@
  *
  *     SPIN_SCOPE(&memory_lock);      held from here to the end of the block
  *
+ * Under which lock another may be taken, the outermost first. The kernel lock of thread.c, which
+ * is none of these, comes before all; of those in one line never two are held.
+ *
+ *     random.c's
+ *     memory_lock
+ *     irq_line.c's                   from here on with interrupts off: handlers take them
+ *     virtio_device.lock
+ *     timers.lock of a CPU
+ *     console_lock, polled_lock
+ *     event.lock
+ *     those around a few accesses to registers, and irq.c's around its table
+ *
+ * So nothing is allocated or freed, and no random number drawn, under a lock that handlers
+ * take: its holder would wait for a CPU whose handler waits for it.
+ *
  * As long as one CPU alone runs kernel code a lock costs one look at spin_several.
  * Interrupts stay as they are: what their handlers reach as well is locked with
  * interrupts off.

@@ -376,6 +376,11 @@ struct thread *thread_current(void)
     return own()->current;
 }
 
+bool thread_is_parallel(void)
+{
+    return thread_current()->parallel;
+}
+
 const char *thread_name(const struct thread *thread)
 {
     return thread->name;

@@ -65,6 +65,10 @@ _Noreturn void thread_exit(void);
 struct thread *thread_current(void);
 const char *thread_name(const struct thread *thread);
 
+/* Whether the running thread was made by thread_create_parallel(), and so never holds the kernel
+ * lock. */
+bool thread_is_parallel(void);
+
 /* A pointer of the thread's own, for the C library; NULL at first. */
 void **thread_local_slot(void);
 

@@ -7,6 +7,7 @@
 #include "kernel/memory_lock.h"
 #include "kernel/mmio.h"
 #include "kernel/page.h"
+#include "lib/base/barrier.h"
 #include "lib/base/errno.h"
 
 #define PTE_PRESENT       (UINT64_C(1) << 0)
@@ -69,7 +70,8 @@ static uint64_t *split(uint64_t *entry, unsigned level)
         for (unsigned i = 0; i < ENTRIES; i++)
             table[i] = each + i * level_bytes(level - 1);
     }
-    *entry = page | PTE_PRESENT | PTE_WRITE;
+    store_release(entry,
+                  page | PTE_PRESENT | PTE_WRITE); /* others may be on their way through it */
     return table;
 }
 

@@ -5,6 +5,7 @@
  * to start each test from nothing.
  */
 #define _GNU_SOURCE /* memmem */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,6 +36,13 @@ bool cpu_random_read(uint64_t *value)
         return false;
     *value = cpu_gives();
     return true;
+}
+
+static bool is_parallel;
+
+bool thread_is_parallel(void)
+{
+    return is_parallel;
 }
 
 uint64_t clock_realtime_ns(void)
@@ -372,6 +380,64 @@ static void a_supplier_is_asked_at_once_and_looked_at_until_it_answers(void **st
 
 /* ---- the VM's generation */
 
+static void a_parallel_thread_draws_numbers_and_calls_no_supplier(void **state)
+{
+    struct random_supplier supplier = { .ask = note_ask, .look = answer_at_the_third_look };
+    uint8_t drawn[64] = { 0 };
+    unsigned before;
+
+    (void)state;
+    asked = looked = 0;
+    random_join(&supplier);
+    before = asked;
+    spin_several = is_parallel = true;
+    for (unsigned i = 0; i < 3 * RESEED_AFTER_BYTES / sizeof(drawn); i++)
+        random_bytes(drawn, sizeof(drawn));
+    assert_int_equal(asked, before);
+    assert_int_equal(looked, 0);
+    is_parallel = false;
+    random_bytes(drawn, sizeof(drawn));
+    assert_true(looked > 0);
+    spin_several = false;
+    random_part(&supplier);
+}
+
+#define DRAWERS 4
+#define DRAWN   20000
+
+static uint64_t drawn_by[DRAWERS][DRAWN];
+
+static void *draw(void *cpu)
+{
+    for (unsigned i = 0; i < DRAWN; i++)
+        random_bytes(&drawn_by[(uintptr_t)cpu][i], sizeof(drawn_by[0][i]));
+    return NULL;
+}
+
+static int compare(const void *one, const void *other)
+{
+    uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+
+    return a < b ? -1 : a > b;
+}
+
+static void no_two_cpus_draw_the_same_number(void **state)
+{
+    pthread_t drawers[DRAWERS];
+    uint64_t *all = &drawn_by[0][0];
+
+    (void)state;
+    spin_several = true;
+    for (uintptr_t i = 0; i < DRAWERS; i++)
+        assert_int_equal(pthread_create(&drawers[i], NULL, draw, (void *)i), 0);
+    for (unsigned i = 0; i < DRAWERS; i++)
+        pthread_join(drawers[i], NULL);
+    spin_several = false;
+    qsort(all, (size_t)DRAWERS * DRAWN, sizeof(*all), compare);
+    for (unsigned i = 1; i < DRAWERS * DRAWN; i++)
+        assert_true(all[i] != all[i - 1] && all[i] != 0);
+}
+
 static void a_new_generation_has_a_new_key_at_once(void **state)
 {
     static uint8_t id[RANDOM_GENERATION_BYTES];
@@ -421,6 +487,8 @@ int main(void)
         TEST(more_sources_than_are_listed_are_still_mixed_in),
         TEST(fresh_entropy_is_asked_for_after_64_kib),
         TEST(a_supplier_is_asked_at_once_and_looked_at_until_it_answers),
+        TEST(a_parallel_thread_draws_numbers_and_calls_no_supplier),
+        TEST(no_two_cpus_draw_the_same_number),
         TEST(a_new_generation_has_a_new_key_at_once),
         TEST(a_cpu_that_repeats_itself_is_not_believed), /* for good, so it comes last */
     };

@@ -70,7 +70,8 @@ clock_LDFLAGS := -pthread
 
 # Includes kernel/random.c, to start each test from nothing.
 UNIT_TESTS += random
-random_SRCS := lib/base/blake2s.c lib/base/chacha20.c tests/host/log.c
+random_SRCS := kernel/spinlock.c lib/base/blake2s.c lib/base/chacha20.c $(addprefix tests/host/,log.c panic.c spinlock.c)
+random_LDFLAGS := -pthread
 
 VIRTIO_CORE := drivers/virtio/device.c drivers/virtio/virtq.c kernel/irq_line.c kernel/spinlock.c tests/host/spinlock.c
 
