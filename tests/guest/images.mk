@@ -3,9 +3,10 @@
 $(eval $(call app_rules,ringtest,tests/guest/ringtest))
 $(eval $(call app_rules,cell,tests/guest/cell))
 $(eval $(call app_rules,smptest,tests/guest/smptest))
+$(eval $(call app_rules,cputest,tests/guest/cputest))
 
 ifndef APP_DIR
-all: $(BUILD)/ringtest.elf $(BUILD)/smptest.elf $(BUILD)/cell.elf $(BUILD)/cell.bzimage
+all: $(BUILD)/ringtest.elf $(BUILD)/smptest.elf $(BUILD)/cputest.elf $(BUILD)/cell.elf $(BUILD)/cell.bzimage
 endif
 
 # What else guest tests boot.

@@ -2,6 +2,7 @@
 """More CPUs than one: they come up, stand by, and stop when one panics."""
 
 import re
+import time
 
 import pytest
 import qemu
@@ -171,3 +172,101 @@ def test_the_vm_ends_from_another_cpu():
     with Guest("smptest", smp=4, cmdline="-- exit 4 3") as guest:
         assert guest.wait_exit(20) == 7
         assert guest.lines[-1] == "aerostat: exit 7"
+
+
+@pytest.mark.parametrize("cpus", [2, 4])
+def test_kernel_threads_run_where_the_application_computes_without_end(cpus):
+    passes(f"preempt {cpus} 20", cpus)
+
+
+def test_idle_cpus_halt():
+    with Guest("selftest", smp=4, cmdline="-- sleep 8000") as guest:
+        guest.wait_for(r"^cpu: 4 of 4 up$", 20)
+        halted = [0]
+        for _ in range(20):  # a timer or the host's load may have one awake for a moment
+            time.sleep(0.1)
+            halted.append(guest.hmp("info registers -a").count("HLT=1"))
+            if halted[-1] == 4:
+                break
+        assert max(halted) == 4
+
+
+# --- the application's functions on other CPUs
+
+def lines_of(log, cpu):
+    return re.findall(rf"^line (\d+) of CPU {cpu}$", log, re.M)
+
+
+@pytest.mark.parametrize("irq", ["msix", "poll"])
+@pytest.mark.parametrize("cpus, rounds", [(2, 200), (4, 100)])
+def test_an_application_uses_the_c_library_on_all_cpus_at_once(cpus, rounds, irq):
+    with Guest("cputest", smp=cpus, memory=128, cmdline=f"ip=off irq={irq} -- all {rounds}") as guest:
+        assert guest.wait_exit(50) == 0
+        assert "FAIL: " not in guest.log
+        for cpu in range(cpus):
+            assert lines_of(guest.log, cpu) == [str(number) for number in range(rounds)]
+
+
+def test_64_cpus_run_a_function_each():
+    with Guest("cputest", smp=64, memory=256, cmdline="ip=off -- one 1") as guest:
+        assert guest.wait_exit(50) == 0
+        assert "FAIL: " not in guest.log
+        for cpu in range(64):
+            assert lines_of(guest.log, cpu) == ["0"]
+
+
+def test_an_application_runs_functions_on_two_cpus_under_kvm(kvm):
+    with Guest("cputest", accel=kvm, machine="microvm", smp=2, memory=128, cmdline="ip=off -- one 3") as guest:
+        assert guest.wait_exit(55) == 0
+        assert "FAIL: " not in guest.log
+        assert lines_of(guest.log, 1) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("irq", ["msix", "poll"])
+def test_all_cpus_read_the_disk_at_once(irq, tmp_path):
+    path = tmp_path / "numbers"
+    path.write_bytes(b"".join(number.to_bytes(4, "little") * 128 for number in range(4096)))
+    with Guest("cputest", smp=4, memory=128, disks=[(path, "")], cmdline=f"ip=off irq={irq} -- disk 300") as guest:
+        guest.wait_for(r"^PASS: each reads what the disk has$", 50)
+        assert guest.wait_exit(10) == 0
+
+
+@pytest.mark.parametrize("irq", ["msix", "poll"])
+def test_all_cpus_use_sockets_at_once(irq):
+    with Guest("cputest", smp=4, memory=128, cmdline=f"ip=off irq={irq} -- net 100") as guest:
+        guest.wait_for(r"^PASS: each has its datagrams$", 50)
+        guest.wait_for(r"^PASS: each has its stream$", 50)
+        assert guest.wait_exit(10) == 0
+
+
+def test_what_cannot_run_on_a_cpu_is_refused():
+    with Guest("cputest", smp=2, memory=128, cmdline="ip=off -- refusals") as guest:
+        assert guest.wait_exit(30) == 0
+        assert guest.log.count("PASS: ") == 13
+        assert "FAIL: " not in guest.log
+
+
+def test_functions_that_ended_leave_no_memory_behind():
+    with Guest("cputest", smp=4, memory=128, cmdline="ip=off -- again 200") as guest:
+        guest.wait_for(r"^PASS: and leave nothing behind$", 50)
+        assert guest.wait_exit(10) == 0
+
+
+def test_exit_on_another_cpu_ends_the_vm_in_order():
+    with Guest("cputest", smp=4, memory=128, cmdline="ip=off -- exit") as guest:
+        assert guest.wait_exit(20) == 7
+        assert guest.lines[-2:] == ["left in the buffer", "aerostat: exit 7"]
+
+
+def test_a_function_that_falls_on_cpu_3_panics_with_its_name_and_stops_all():
+    with Guest("cputest", smp=4, memory=128, cmdline="ip=off -- fault") as guest:
+        guest.wait_for(r"^panic: page fault.*\(CPU 3, thread function\)\nwriting a null pointer at 0x8$", 20)
+        guest.wait_for(r"^  #0 .* fall\+0x")
+        assert guest.wait_exit(20) == 101
+        assert len(re.findall(r"^panic: ", guest.log, re.M)) == 1
+
+
+def test_a_function_that_overflows_its_stack_on_another_cpu_is_told_so():
+    with Guest("cputest", smp=2, memory=128, cmdline="ip=off -- overflow") as guest:
+        guest.wait_for(r"^panic: page fault.*\(CPU 1, thread function\)\nwriting beyond the stack \(overflow\)", 20)
+        assert guest.wait_exit(20) == 101

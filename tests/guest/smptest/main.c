@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "aerostat/cpu.h"
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/percpu.h"
@@ -158,9 +159,13 @@ static void run_torture(unsigned cpus, unsigned rounds)
     page_get_stats(&before);
     kalloc_get_stats(&objects_before);
     run_on_all(cpus, torture, rounds);
-    nanosleep(&(struct timespec){ 0, 100000000 }, NULL); /* the threads themselves */
-    page_get_stats(&after);
-    kalloc_get_stats(&objects_after);
+    for (unsigned tries = 0; tries < 200; tries++) { /* the threads themselves may take a while */
+        nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+        page_get_stats(&after);
+        kalloc_get_stats(&objects_after);
+        if (objects_after.used_bytes == objects_before.used_bytes)
+            break;
+    }
     report(KERNEL_CALL(bool, page_audit()), "every page is exactly one of free and allocated");
     report(objects_after.used_bytes == objects_before.used_bytes &&
                after.promised == before.promised,
@@ -390,6 +395,53 @@ static void run_unmap(unsigned cpus, unsigned rounds)
     report(KERNEL_CALL(bool, page_audit()), "every page is exactly one of free and allocated");
 }
 
+/* ---- preempt: a kernel thread runs where the application computes without end */
+
+static volatile bool stop_spinning;
+
+static int spin_until_told(void *argument)
+{
+    volatile unsigned long *spins = argument;
+
+    while (!stop_spinning)
+        ++*spins;
+    return 0;
+}
+
+static void be_seen(void *argument)
+{
+    struct work *work = argument;
+
+    for (; work->done < work->rounds; work->done++) {
+        work->wrong += cpu_current()->number != work->cpu;
+        thread_sleep_until(clock_monotonic_ns() + NSEC_PER_MSEC);
+    }
+    event_signal(&work->ended);
+}
+
+static void run_preempt(unsigned cpus, unsigned rounds)
+{
+    static unsigned long spins[MAX_CPUS];
+    bool ended = true, went_on = true;
+
+    for (unsigned cpu = 1; cpu < cpus; cpu++) {
+        works[cpu] = (struct work){ .cpu = cpu, .rounds = rounds };
+        event_init(&works[cpu].ended);
+        ended &= aerostat_cpu_run(cpu, spin_until_told, &spins[cpu], 0) == 0;
+        ended &= KERNEL_CALL(bool, thread_create_on(cpu, "seen", be_seen, &works[cpu]) != NULL);
+    }
+    for (unsigned cpu = 1; cpu < cpus; cpu++) {
+        ended &= KERNEL_CALL(
+                     int, event_wait(&works[cpu].ended, clock_monotonic_ns() + PATIENCE_NS)) == 0;
+        failed |= works[cpu].wrong != 0;
+    }
+    report(ended, "kernel threads run where the application computes");
+    stop_spinning = true;
+    for (unsigned cpu = 1; cpu < cpus; cpu++)
+        went_on &= aerostat_cpu_wait(cpu, NULL, 10000) == 0 && spins[cpu];
+    report(went_on, "and it goes on behind them");
+}
+
 /* ---- vectors: each CPU's own handler, called by other CPUs and by the board's clock */
 
 #define RTC_INDEX    0x70
@@ -525,10 +577,8 @@ int main(int argc, char **argv)
              number = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
 
     if (!cpus || cpus > MAX_CPUS) {
-        printf("usage: torture|events|sleep|race|lock|log|clock|unmap CPUS ROUNDS, "
-               "panic|fault|exit CPUS "
-               "VICTIM, "
-               "vectors CPUS\n");
+        printf("usage: torture|events|sleep|race|lock|preempt|log|clock|unmap CPUS ROUNDS, "
+               "panic|fault|exit CPUS VICTIM, vectors CPUS\n");
         return 2;
     }
     wait_for_cpus(cpus);
@@ -540,6 +590,8 @@ int main(int argc, char **argv)
         run_on_all(cpus, sleep_often, number);
     else if (!strcmp(name, "race"))
         run_on_all(cpus, pass_on_in_time, number);
+    else if (!strcmp(name, "preempt"))
+        run_preempt(cpus, number);
     else if (!strcmp(name, "lock"))
         run_lock(cpus, number);
     else if (!strcmp(name, "clock"))
