@@ -28,8 +28,8 @@
  * Errors: -1 and errno, unless said otherwise. Every function that names a disk
  * fails with ENODEV where there is none of that number, or not any more.
  *
- * Threads: for the application's thread, not for signal handlers. While it waits,
- * the network and the balloon go on.
+ * Threads: for any of the application, a queue for one at a time; not for signal
+ * handlers. While one waits, the network and the balloon go on.
  */
 #ifndef AEROSTAT_DISK_H
 #define AEROSTAT_DISK_H

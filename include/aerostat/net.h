@@ -6,7 +6,7 @@
  * Errors: -1 and errno. Addresses are in network byte order, as in struct
  * in_addr. What a function fills is the caller's; nothing is kept.
  *
- * Threads: for the application's thread, not for signal handlers.
+ * Threads: for any thread of the application, not for signal handlers.
  */
 #ifndef AEROSTAT_NET_H
 #define AEROSTAT_NET_H

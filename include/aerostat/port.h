@@ -23,7 +23,7 @@
  * The port that is the console (aerostat_port.is_console, the first of them) is stdin
  * and stdout already, and cannot be opened.
  *
- * Errors: -1 and errno. Threads: for the application's thread.
+ * Errors: -1 and errno. Threads: for any of the application.
  */
 #ifndef AEROSTAT_PORT_H
 #define AEROSTAT_PORT_H

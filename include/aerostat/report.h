@@ -3,7 +3,7 @@
  * What the system knows about itself: version, memory, clock, PCI and virtio
  * devices, partitions, network. The same facts in three forms. In every image.
  *
- * Threads: for the application's thread, not for signal handlers.
+ * Threads: for any thread of the application, not for signal handlers.
  */
 #ifndef AEROSTAT_REPORT_H
 #define AEROSTAT_REPORT_H

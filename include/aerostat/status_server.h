@@ -15,7 +15,7 @@ extern "C" {
 /*
  * Starts serving in the network's thread, until the guest ends, and returns at once. 0; -1 with
  * errno EALREADY: it is served already, EADDRINUSE: the application has a socket on port 80, or
- * ENOMEM. For the application's thread, not for signal handlers.
+ * ENOMEM. For any thread of the application, not for signal handlers.
  */
 int aerostat_status_serve(void);
 

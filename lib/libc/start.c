@@ -26,7 +26,8 @@ extern const init_function __preinit_array_start[], __preinit_array_end[];
 extern const init_function __init_array_start[], __init_array_end[];
 extern const fini_function __fini_array_start[], __fini_array_end[];
 
-/* By the names that newlib has for them: its own would be 1,900 bytes of the image, mostly zeros. */
+/* By the names that newlib has for them: its own would be 1,900 bytes of the image, mostly zeros.
+ */
 static struct _reent main_reent;
 struct _reent *_impure_ptr = &main_reent;
 struct _reent *const _global_impure_ptr = &main_reent;

@@ -9,7 +9,8 @@
  */
 _Noreturn void app_start(int argc, char **argv);
 
-/* What the C library keeps for a thread goes, and its streams' last bytes out; outside the brackets. */
+/* What the C library keeps for a thread goes, and its streams' last bytes out; outside the
+ * brackets. */
 void app_thread_end(void);
 
 #endif
