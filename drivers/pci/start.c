@@ -108,18 +108,31 @@ static struct irq_line isa_line(unsigned irq)
     return line_of(acpi_pci_irq(irq));
 }
 
+/* A host bridge is a device itself, so where nobody answers there is no such space. */
+static int scan(bool ecam)
+{
+    int n = pci_scan();
+
+    if (n || !ecam)
+        return n;
+    log_error("pci: nobody answers where ACPI has configuration space");
+    pci_forget();
+    return pci_add_ports() ? 0 : pci_scan();
+}
+
 /* A machine without PCI is no error. */
 static int start(void)
 {
+    bool ecam = add_ecam_regions() > 0;
     int n;
 
-    if (!add_ecam_regions() && pci_add_ports())
+    if (!ecam && pci_add_ports())
         return 0;
     pci_find_window = find_window;
     pci_find_links = find_links;
     pci_find_roots = acpi_pci_roots;
     pci_isa_line = isa_line;
-    n = pci_scan();
+    n = scan(ecam);
     return n < 0 ? n : 0;
 }
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """PCI as large machines have it: many devices behind many bridges."""
 
+import os
 import re
+import struct
+import subprocess
 
 import pytest
-from harness import MIB, Guest, qemu, random_disk, sparse_disk
+from harness import MIB, ROOT, Guest, qemu, random_disk, sparse_disk
 
 BRIDGES, EACH = 8, 8
 
@@ -164,3 +167,55 @@ def test_a_disk_behind_another_root_bus_is_found_and_read(machine, firmware, irq
     with Guest("selftest", machine=machine, qemu_args=args, cmdline=f"irq={irq} -- disk-hash") as guest:
         guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
         assert guest.wait_exit(20) == 0
+
+
+# --- segments, and tables that lie
+
+def mcfg(*regions):
+    """What follows the header: (base, segment, first bus, last bus) each."""
+    return bytes(8) + b"".join(struct.pack("<QHBBI", *region, 0) for region in regions)
+
+
+def whole_table(signature, body):
+    table = bytearray(struct.pack("<4sIBB6s8sI4sI", signature, 36 + len(body), 1, 0, b"TESTER", b"TESTONLY", 1, b"TEST", 1) + body)
+    table[9] = -sum(table) & 0xff
+    return bytes(table)
+
+
+def grub_cd(folder, image, tables, words):
+    """A CD whose GRUB gives the image other tables than the firmware's: {signature: table}."""
+    grub = folder / "cd/boot/grub"
+    grub.mkdir(parents=True)
+    subprocess.run(["objcopy", "--strip-all", os.path.join(ROOT, "build", image + ".elf"), grub.parent / "kernel"], check=True, timeout=30)
+    script = "set timeout=0\n"
+    for signature, table in tables.items():
+        (grub.parent / signature).write_bytes(table)
+        script += f"acpi --exclude={signature} /boot/{signature}\n"
+    (grub / "grub.cfg").write_text(script + f"multiboot2 /boot/kernel {words}\nboot\n")
+    subprocess.run(["grub-mkrescue", "-d", "/usr/lib/grub/i386-pc", "-o", folder / "cd.iso", folder / "cd"], check=True, timeout=60,
+                   capture_output=True)
+    return ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,file={folder / 'cd.iso'}", "-device", "ide-cd,drive=cd,bootindex=0"]
+
+
+def test_a_disk_in_another_segment_is_found_and_read(tmp_path):
+    """The root bus of an expander, given out as a segment of its own: both have a part of QEMU's configuration space."""
+    table = whole_table(b"MCFG", mcfg((0xb0000000, 0, 0, 0x3f), (0xb0000000, 1, 0x40, 0xff)))
+    cd = grub_cd(tmp_path, "aerostat", {"MCFG": table}, "ip=off")
+    disk = sparse_disk(tmp_path / "disk", 3 * MIB)
+    args = [*qemu.machine_args("q35", 64), *cd, *EXPRESS, *qemu.disk_args(disk, 0, True, "bus=xport")]
+    with Guest(boot=args) as guest:
+        guest.wait_for(r"^ +0001:40:03\.0$", 30)
+        guest.wait_for(r"^ +0001:41:00\.0$", 5)
+        guest.wait_for(r"^Disk /dev/vda: 3 MiB", 10)
+        assert "0000:40" not in guest.log
+        assert guest.powerdown() == 0
+
+
+def test_a_table_that_has_configuration_space_where_there_is_none_is_not_believed(tmp_path):
+    disk, digest = random_disk(tmp_path / "disk", MIB)
+    (tmp_path / "mcfg").write_bytes(mcfg((0xb0000000, 0, 0, 0xff), (0x4000000000, 1, 0, 0xff)))
+    args = ["-acpitable", f"sig=MCFG,data={tmp_path / 'mcfg'}"] + qemu.disk_args(disk, 0, True)
+    with Guest("selftest", machine="pc", qemu_args=args, cmdline="-- disk-hash") as guest:
+        guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
+        assert guest.wait_exit(20) == 0
+        assert "nobody answers where ACPI has configuration space" in guest.log

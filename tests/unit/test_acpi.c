@@ -715,6 +715,33 @@ static void mcfg_regions_that_can_not_be_are_ignored(void **state)
     assert_int_equal(acpi_mcfg(ecam, 1), 1);
 }
 
+static void mcfg_regions_of_several_segments_may_lie_above_4_gib(void **state)
+{
+    const struct {
+        uint64_t reserved;
+        struct {
+            uint64_t base;
+            uint16_t segment;
+            uint8_t first, last;
+            uint32_t reserved;
+        } __attribute__((packed)) entries[3];
+    } __attribute__((packed)) body = {
+        .entries = { { 0xb0000000, 0, 0, 0x3f, 0 },
+                     { UINT64_C(0x7fc0000000), 1, 0x40, 255, 0 },
+                     { UINT64_C(0x3ffff0000000), 0xffff, 0, 255, 0 } }, /* ends beyond 2^46 */
+    };
+    struct acpi_ecam ecam[4];
+
+    (void)state;
+    place_one("MCFG", &body, sizeof(body));
+    assert_int_equal(acpi_mcfg(ecam, ARRAY_SIZE(ecam)), 2);
+    assert_int_equal(ecam[0].segment, 0);
+    assert_int_equal(ecam[0].bus_last, 0x3f);
+    assert_int_equal(ecam[1].base, UINT64_C(0x7fc0000000));
+    assert_int_equal(ecam[1].segment, 1);
+    assert_int_equal(ecam[1].bus_first, 0x40);
+}
+
 static void registers_in_unknown_spaces_and_ports_beyond_64_kib_are_not_there(void **state)
 {
     uint8_t body[268 - 36] = { 0 };
@@ -799,6 +826,7 @@ int main(void)
         TEST(madt_of_many_processors_keeps_what_fits_and_says_so),
         TEST(madt_x2apics_address_and_disabled_processors),
         TEST(mcfg_regions_that_can_not_be_are_ignored),
+        TEST(mcfg_regions_of_several_segments_may_lie_above_4_gib),
         TEST(registers_in_unknown_spaces_and_ports_beyond_64_kib_are_not_there),
         TEST(a_broken_dsdt_is_not_scanned),
         TEST(sleep_types_other_than_constants_are_passed_over),

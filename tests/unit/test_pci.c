@@ -1686,6 +1686,35 @@ static void ecam_reads_a_function_where_the_standard_puts_it(void **state)
     free(space);
 }
 
+static void ecam_of_two_segments_lies_above_4_gib(void **state)
+{
+    uint8_t *space = aligned_alloc(2 * MIB, 2 * MIB);
+    const phys_addr_t first = (uintptr_t)space, second = first + MIB - 0x40 * MIB;
+
+    (void)state;
+    assert_true(second > UINT32_MAX);
+    memset(space, 0xff, 2 * MIB);
+    host_mmio_start = first;
+    host_mmio_bytes = 2 * MIB;
+    host_mmio_memory = space;
+    memset(space + 8 * 0x8000, 0, 256);
+    memcpy(space + 8 * 0x8000, "\x34\x12\x10\x00", 4);
+    memset(space + MIB + 5 * 0x8000, 0, 256);
+    memcpy(space + MIB + 5 * 0x8000, "\x34\x12\x11\x00", 4);
+    assert_int_equal(pci_add_ecam(0, first, 0, 0), 0);
+    assert_int_equal(pci_add_ecam(1, second, 0x40, 0x40), 0); /* as if bus 0 were before */
+    assert_int_equal(pci_add_ecam(1, second, 0x40, 0x41), -EEXIST);
+    assert_int_equal(pci_scan(), 2);
+    assert_int_equal(pci_next(NULL)->device, 0x10);
+    assert_int_equal(pci_next(NULL)->at.segment, 0);
+    assert_int_equal(pci_next(pci_next(NULL))->device, 0x11);
+    assert_int_equal(pci_next(pci_next(NULL))->at.segment, 1);
+    assert_int_equal(pci_next(pci_next(NULL))->at.bus, 0x40);
+    assert_int_equal(probes, 2);
+    pci_forget();
+    free(space);
+}
+
 static void ecam_that_cannot_be_mapped_has_no_devices(void **state)
 {
     (void)state;
@@ -1788,6 +1817,7 @@ int main(void)
         TEST(msix_refuses_a_bar_that_is_not_there),
         TEST(msix_refuses_a_capability_that_leaves_the_space),
         TEST(ecam_reads_a_function_where_the_standard_puts_it),
+        TEST(ecam_of_two_segments_lies_above_4_gib),
         TEST(ecam_that_cannot_be_mapped_has_no_devices),
         TEST(ecam_refuses_bases_that_cannot_be),
     };
