@@ -170,6 +170,8 @@ static void hash_disk(unsigned disk)
 int run_disk_hash(int argc, char **argv)
 {
     hash_disk(number(argc, argv, 1, 0));
+    for (int i = 2; i < argc; i++)
+        hash_disk(number(argc, argv, i, 0));
     return reported();
 }
 

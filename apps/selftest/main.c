@@ -42,7 +42,7 @@ static const struct test_case cases[] = {
     { "port-late", "NAME MS", run_port_late },
     { "chatter", "LINES", run_chatter },
     { "disk-list", "", run_disk_list },
-    { "disk-hash", "[DISK]", run_disk_hash },
+    { "disk-hash", "[DISK ...]", run_disk_hash },
     { "disk-pattern", "[DISK [SEED]]", run_disk_pattern },
     { "disk-errors", "[DISK]", run_disk_errors },
     { "endure", "[DISK]", run_endure },

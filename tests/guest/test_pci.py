@@ -219,3 +219,49 @@ def test_a_table_that_has_configuration_space_where_there_is_none_is_not_believe
         guest.wait_for(rf"^sha256 {digest} bytes {MIB}$", 20)
         assert guest.wait_exit(20) == 0
         assert "nobody answers where ACPI has configuration space" in guest.log
+
+
+# --- BARs in each other's way: written by QEMU's monitor before the guest starts, under a firmware that leaves them so
+
+def write_config(guest, slot, offset, value):
+    guest.hmp(f"o/w 0xcf8 {0x80000000 | slot << 11 | offset:#x}")
+    guest.hmp(f"o/w 0xcfc {value:#x}")
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc"])
+def test_disks_whose_bars_overlap_each_other_and_the_platform_are_all_read(machine, tmp_path):
+    cases = [(0xc0004000, None), (0xc0004000, r"BAR 4 of 0000:00:08\.0"), (0x1000000, "RAM"), (0xfee00000, "the chip set's registers"),
+             (0xfff00000, "the chip set's registers"), (0xb0100000, "configuration space" if machine == "q35" else None)]
+    args, digests = BARE + ["-S"], []
+    for i in range(len(cases)):
+        path, digest = random_disk(tmp_path / f"disk{i}", 4096 * (i + 1), i)
+        digests.append((digest, 4096 * (i + 1)))
+        args += qemu.disk_args(path, i, True, f"addr={8 + i:#x}")
+    with Guest("selftest", machine=machine, qemu_args=args, cmdline="-- disk-hash " + " ".join(map(str, range(len(cases))))) as guest:
+        for i, (address, _) in enumerate(cases):
+            write_config(guest, 8 + i, 0x20, address)
+            write_config(guest, 8 + i, 0x04, 6)  # decodes memory, and may write it
+        guest.qmp("cont")
+        for digest, length in digests:
+            guest.wait_for(rf"^sha256 {digest} bytes {length}$", 20)
+        assert guest.wait_exit(20) == 0
+        for i, (address, why) in enumerate(cases):
+            line = rf"^pci 0000:00:{8 + i:02x}\.0: BAR 4 at {address:#x} overlaps {why}, moved to 0x"
+            assert bool(re.search(line, guest.log, re.M)) == (why is not None)
+        assert guest.log.count("overlaps") == sum(why is not None for _, why in cases)
+
+
+def test_a_disk_whose_bar_has_no_other_place_leaves_it_to_the_first_and_is_read_too(tmp_path):
+    """Without tables nobody knows of other places: the second is driven through configuration space."""
+    (first, good), (second, other) = (random_disk(tmp_path / f"disk{i}", 4096 * (i + 1), i) for i in range(2))
+    args = BARE + ["-S", "-machine", "acpi=off"] + qemu.disk_args(first, 0, True, "addr=0x8") + qemu.disk_args(second, 1, True, "addr=0x9")
+    with Guest("selftest", machine="q35", qemu_args=args, cmdline="-- disk-hash 0 1") as guest:
+        for slot in (8, 9):
+            write_config(guest, slot, 0x20, 0xc0004000)
+            write_config(guest, slot, 0x04, 6)
+        guest.qmp("cont")
+        guest.wait_for(rf"^sha256 {good} bytes 4096$", 20)
+        guest.wait_for(rf"^sha256 {other} bytes 8192$", 20)
+        assert guest.wait_exit(20) == 0
+        assert "0000:00:09.0: BAR 4 at 0xc0004000 overlaps BAR 4 of 0000:00:08.0, and there is no other place for it" in guest.log
+        assert "0000:00:09.0: " + WINDOW_USED in guest.log and "0000:00:08.0: " + WINDOW_USED not in guest.log
