@@ -62,7 +62,7 @@ COMMON_FLAGS := -std=gnu11 -g -I. -MMD -MP -ffile-prefix-map=$(CURDIR)=. -fno-pi
 HOT_SRCS := lib/base/chacha20.c lib/base/string.c kernel/blkdev.c kernel/netdev.c arch/x86_64/kvm.c arch/x86_64/tsc.c \
             drivers/virtio/blk.c drivers/virtio/net.c drivers/virtio/virtq.c lib/net/checksum.c lib/net/netif.c \
             $(LWIP_SRCS)
-OPTIMIZE := -Os
+OPTIMIZE := -Oz
 
 # Loops of memcpy() must not become calls of memcpy(); the two compilers say it differently.
 NO_LOOP_IDIOMS := $(if $(findstring clang,$(CC)),-fno-builtin,-fno-tree-loop-distribute-patterns)
