@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
 """More CPUs than one: they come up, stand by, and stop when one panics."""
 
+import os
 import re
+import shutil
+import struct
+import subprocess
 import time
 
 import pytest
 import qemu
-from boots import boot_args
+from boots import ROOT, boot_args
 from harness import Guest
 
-COUNTS = [1, 2, 3, 4, 16, 64]
+COUNTS = [1, 2, 3, 4, 16, 64, 255]
 
 
 @pytest.mark.parametrize("cpus", COUNTS)
@@ -134,6 +138,61 @@ def test_each_cpu_takes_its_own_interrupts_under_kvm(kvm):
 @pytest.mark.parametrize("machine", ["q35", "pc"])
 def test_each_cpu_takes_its_own_interrupts(machine, cpus):
     passes(f"vectors {cpus}", cpus, machine=machine)
+
+
+# The second socket begins at APIC id 256, which only an x2APIC has, and only KVM gives.
+FAR = ["-machine", "kernel-irqchip=split", "-smp", "1,maxcpus=258,sockets=2,cores=129,threads=1",
+       "-device", "host-x86_64-cpu,socket-id=1,core-id=0,thread-id=0"]
+
+
+def test_a_cpu_whose_apic_id_is_above_255_works_as_any_other(kvm):
+    with Guest("smptest", accel=kvm, qemu_args=FAR, cmdline="-- vectors 2") as guest:
+        assert guest.wait_exit(50) == 0
+        assert "PASS: each message names its CPU" in guest.log and "FAIL: " not in guest.log
+        assert "no message names" not in guest.log
+
+
+def test_no_device_is_aimed_at_a_cpu_that_no_message_can_name(kvm):
+    with Guest("smptest", accel=kvm, qemu_args=FAR, cmdline="kvm-off=msi-ext-id -- vectors 2") as guest:
+        guest.wait_for(r"^no message names CPU 1 of APIC id 256$", 50)
+        assert guest.wait_exit(50) == 0
+        assert "FAIL: " not in guest.log
+
+
+GRUB = "/usr/lib/grub/i386-pc"
+GRUB_CONFIG = """serial --unit=0 --speed=115200
+acpi --exclude=APIC (cd)/madt
+multiboot2 (cd)/kernel log=info -- hello
+boot
+"""
+
+
+def madt(*far):
+    """The first CPU, the I/O APIC, and further CPUs by x2APIC entries."""
+    entries = struct.pack("<BBBBI", 0, 8, 0, 0, 1) + struct.pack("<BBBBII", 1, 12, 0, 0, 0xfec00000, 0)
+    entries += b"".join(struct.pack("<BBHIII", 9, 16, 0, apic_id, 1, 1 + n) for n, apic_id in enumerate(far))
+    body = struct.pack("<II", 0xfee00000, 1) + entries
+    header = struct.pack("<4sIBB6s8sI4sI", b"APIC", 36 + len(body), 3, 0, b"TEST  ", b"TEST    ", 1, b"TEST", 1)
+    return header[:9] + bytes([-sum(header + body) & 0xff]) + header[10:] + body
+
+
+def test_cpus_of_an_injected_table_that_can_not_come_are_told_and_the_boot_goes_on(tmp_path):
+    """GRUB puts its own MADT in the place of the firmware's."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "madt").write_bytes(madt(300, 0x12345678))
+    shutil.copyfile(os.path.join(ROOT, "build/hello.elf"), tree / "kernel")
+    (tmp_path / "grub.cfg").write_text(GRUB_CONFIG)
+    subprocess.run(["grub-mkimage", "-d", GRUB, "-O", "i386-pc-eltorito", "-o", tree / "grub.img", "-p", "/", "-c", tmp_path / "grub.cfg",
+                    "biosdisk", "multiboot2", "serial", "acpi", "iso9660"], check=True, timeout=60)
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-R", "-b", "grub.img", "-no-emul-boot", "-boot-load-size", "4",
+                    "-boot-info-table", "-o", tmp_path / "iso", tree], check=True, timeout=60, stderr=subprocess.DEVNULL)
+    cd = ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,file={tmp_path / 'iso'}", "-device", "ide-cd,drive=cd,bootindex=0"]
+    with Guest(boot=[*qemu.machine_args("q35", 64, 1), *cd], deadline=60) as guest:
+        guest.wait_for(r"^cpu: the one of APIC id 300 did not come up$", 40)
+        guest.wait_for(r"^cpu: the one of APIC id 305419896 did not come up$", 10)
+        guest.wait_for(r"^cpu: 1 of 3 up$", 10)
+        assert guest.wait_exit(20) == 0
 
 
 def test_cpus_whose_ids_have_gaps_are_numbered_without():

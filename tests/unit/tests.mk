@@ -241,3 +241,7 @@ irq_LDFLAGS := -pthread
 UNIT_TESTS += tlb
 tlb_SRCS :=
 tlb_LDFLAGS := -pthread
+
+# Includes arch/x86_64/apic.c and cpus.c, on registers that the test keeps.
+UNIT_TESTS += apic
+apic_SRCS := tests/host/panic.c tests/host/spinlock.c kernel/spinlock.c

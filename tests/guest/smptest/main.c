@@ -501,20 +501,28 @@ static void run_vectors(unsigned cpus)
     for (unsigned cpu = 0; cpu < cpus; cpu++) {
         works[cpu] = (struct work){ .cpu = cpu };
         irqs[cpu] = KERNEL_CALL(int, irq_alloc_on(cpu, take_tick, &works[cpu], "smptest"));
-        given &= irqs[cpu] > 0 && irq_cpu(irqs[cpu]) == cpu;
+        if (irqs[cpu] == -ERANGE && cpu_numbered(cpu)->apic_id > 254)
+            printf("no message names CPU %u of APIC id %u\n", cpu, cpu_numbered(cpu)->apic_id);
+        else
+            given &= irqs[cpu] > 0 && irq_cpu(irqs[cpu]) == cpu;
     }
     report(given, "each CPU has a vector of its own");
     for (unsigned cpu = 1; cpu < cpus; cpu++) {
-        struct irq_message message = irq_message(irqs[cpu]);
+        struct irq_message message;
         uint32_t id = cpu_numbered(cpu)->apic_id;
 
-        aimed &= (message.address >> 12 & 0xff) == id;
+        if (irqs[cpu] < 0)
+            continue;
+        message = irq_message(irqs[cpu]);
+        aimed &= ((message.address >> 12 & 0xff) | (message.address >> 5 & 0x7f) << 8) == id;
         KERNEL_CALL(int, apic_send_interrupt(id, message.data));
         called &= comes(&works[cpu], 0);
     }
     report(aimed, "each message names its CPU");
     report(called, "each is called by the first CPU");
     for (unsigned cpu = 0; cpu < cpus; cpu++) {
+        if (irqs[cpu] < 0)
+            continue;
         works[cpu].done = 0;
         ticked &= ticks_on(&works[cpu], irqs[cpu]);
         KERNEL_CALL(int, (irq_free(irqs[cpu]), 0));
