@@ -14,8 +14,8 @@
  * Such a function may do all that main() may: call the C library, which has an errno and
  * thread-local variables for each CPU, and everything of aerostat/. It computes beside the
  * others, and shares memory with them: what two of them write wants atomic operations
- * or an order of its own. Calls of the system (files, sockets, disks, time, sleep) are
- * made one at a time on all CPUs; who waits in one lets the others go on. stdout and
+ * or an order of its own. Calls of the system (files, sockets, disks, sleep) are made one
+ * at a time on all CPUs, but for clocks; who waits in one lets the others go on. stdout and
  * stderr are buffered for each CPU alone, line by line, so lines stay whole, and what is
  * left is written when the function ends.
  *

@@ -144,25 +144,7 @@ void *sbrk(ptrdiff_t bytes)
     return (void *)-1;
 }
 
-static uint64_t realtime_ns(void)
-{
-    uint64_t now;
-
-    kernel_enter();
-    now = clock_realtime_ns();
-    kernel_leave();
-    return now;
-}
-
-static uint64_t monotonic_ns(void)
-{
-    uint64_t now;
-
-    kernel_enter();
-    now = clock_monotonic_ns();
-    kernel_leave();
-    return now;
-}
+/* The clock is read without the kernel's brackets: any context may, on all CPUs at once. */
 
 static struct timespec to_timespec(uint64_t ns)
 {
@@ -173,13 +155,13 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 {
     switch (clock) {
     case CLOCK_REALTIME:
-        *now = to_timespec(realtime_ns());
+        *now = to_timespec(clock_realtime_ns());
         return 0;
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_MONOTONIC_COARSE:
     case CLOCK_BOOTTIME:
-        *now = to_timespec(monotonic_ns());
+        *now = to_timespec(clock_monotonic_ns());
         return 0;
     default:
         return (int)kernel_result(-EINVAL);
@@ -199,7 +181,7 @@ int clock_getres(clockid_t clock, struct timespec *resolution)
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone)
 {
-    uint64_t ns = realtime_ns();
+    uint64_t ns = clock_realtime_ns();
 
     (void)zone;
     now->tv_sec = (time_t)(ns / NSEC_PER_SEC);
@@ -210,7 +192,7 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone)
 /* The one process has all of the CPU's time since the start, in ticks of CLOCKS_PER_SEC. */
 clock_t times(struct tms *spent)
 {
-    clock_t ticks = (clock_t)(monotonic_ns() / (NSEC_PER_SEC / CLOCKS_PER_SEC));
+    clock_t ticks = (clock_t)(clock_monotonic_ns() / (NSEC_PER_SEC / CLOCKS_PER_SEC));
 
     *spent = (struct tms){ .tms_utime = ticks };
     return ticks;
