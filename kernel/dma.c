@@ -10,10 +10,14 @@
 #include "kernel/dma.h"
 
 #include "arch/x86_64/paging.h"
+#include "kernel/alloc.h"
 #include "kernel/page.h"
 #include "kernel/panic.h"
 #include "kernel/vmem.h"
 #include "lib/base/string.h"
+
+/* A ring of a few buffers is not worth a page, nor the clearing of one. */
+#define SMALL_BYTES 1024
 
 bool dma_is_translated;
 
@@ -22,11 +26,22 @@ static uint64_t pages_of(size_t bytes)
     return bytes / PAGE_SIZE + (bytes % PAGE_SIZE != 0);
 }
 
+static void *alloc_small(size_t bytes, dma_addr_t *addr)
+{
+    void *memory = kalloc(bytes);
+
+    *addr = (uintptr_t)memory;
+    return memory;
+}
+
 void *dma_alloc(size_t bytes, dma_addr_t *addr)
 {
     uint64_t pages = pages_of(bytes);
-    phys_addr_t start = pages ? page_alloc_run(pages) : 0;
+    phys_addr_t start;
 
+    if (bytes && bytes <= SMALL_BYTES)
+        return alloc_small(bytes, addr);
+    start = pages ? page_alloc_run(pages) : 0;
     if (!start)
         return NULL;
     *addr = start;
@@ -35,7 +50,9 @@ void *dma_alloc(size_t bytes, dma_addr_t *addr)
 
 void dma_free(void *memory, size_t bytes)
 {
-    if (memory)
+    if (memory && bytes <= SMALL_BYTES)
+        kfree(memory);
+    else if (memory)
         page_free_run((uintptr_t)memory, pages_of(bytes));
 }
 

@@ -10,9 +10,9 @@
 #include "lib/base/types.h"
 
 /*
- * Zeroed, physically contiguous memory, aligned to a page (bytes is rounded up
- * to whole pages); its device address in *addr. NULL: none. The owner frees it
- * with the same size, after the device was told to forget it.
+ * Zeroed, physically contiguous memory, aligned to the power of two that holds it,
+ * from a page on to a page; its device address in *addr. NULL: none. The owner
+ * frees it with the same size, after the device was told to forget it.
  */
 void *dma_alloc(size_t bytes, dma_addr_t *addr);
 void dma_free(void *memory, size_t bytes);

@@ -434,6 +434,34 @@ static void devices_see_kernel_memory_whole(void **state)
     assert_null(dma_alloc(SIZE_MAX, &addr));
 }
 
+static void small_dma_memory_shares_pages_and_is_aligned_to_what_holds_it(void **state)
+{
+    static const struct {
+        size_t bytes, alignment;
+    } sizes[] = { { 1, 16 },      { 17, 32 },     { 150, 256 },
+                  { 1000, 1024 }, { 1024, 1024 }, { 1025, PAGE_SIZE } };
+    dma_addr_t addr, other;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        char *memory = dma_alloc(sizes[i].bytes, &addr),
+             *second = dma_alloc(sizes[i].bytes, &other);
+
+        assert_non_null(memory);
+        assert_int_equal(addr, dma_address(memory));
+        assert_int_equal(other, dma_address(second));
+        assert_true(IS_ALIGNED(addr | other, sizes[i].alignment));
+        assert_true(is_zero(memory, sizes[i].bytes));
+        memset(memory, 1, sizes[i].bytes);
+        assert_true(is_zero(second, sizes[i].bytes));
+        dma_free(memory, sizes[i].bytes);
+        memory = dma_alloc(sizes[i].bytes, &addr);
+        assert_true(is_zero(memory, sizes[i].bytes));
+        dma_free(memory, sizes[i].bytes);
+        dma_free(second, sizes[i].bytes);
+    }
+}
+
 #define HELD 500
 
 static void random_traffic_matches_the_model(void **state)
@@ -513,6 +541,7 @@ int main(void)
         TEST(addresses_are_reused_from_the_bottom),
         TEST(devices_see_application_memory_in_contiguous_pieces),
         TEST(devices_see_kernel_memory_whole),
+        TEST(small_dma_memory_shares_pages_and_is_aligned_to_what_holds_it),
         TEST(random_traffic_matches_the_model),
     };
 
