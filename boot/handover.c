@@ -29,10 +29,25 @@ void handover_cmdline(uint64_t address)
         boot_info.cmdline = handover_at(address);
 }
 
+/* What goes on where the last one ended needs no entry of its own: maps of hundreds shrink to a
+ * dozen. */
+static bool extend_last(uint64_t start, uint64_t bytes, uint32_t type)
+{
+    struct boot_range *last = &boot_info.ranges[boot_info.n_ranges - 1u];
+
+    if (last->type != type || start <= last->start || start - last->start != last->bytes ||
+        bytes > UINT64_MAX - start)
+        return false;
+    last->bytes += bytes;
+    return true;
+}
+
 bool handover_range(uint64_t start, uint64_t bytes, uint32_t type, uint32_t n_left)
 {
+    if (boot_info.n_ranges && extend_last(start, bytes, type))
+        return true;
     if (boot_info.n_ranges == BOOT_MAX_RANGES) {
-        boot_info.n_ranges_dropped = n_left;
+        boot_info.n_ranges_dropped += n_left;
         return false;
     }
     boot_info.ranges[boot_info.n_ranges++] = (struct boot_range){ start, bytes, type };

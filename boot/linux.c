@@ -3,21 +3,39 @@
 #include "boot/linux.h"
 #include "boot/handover.h"
 
+#define SETUP_DATA_MAX 64
+
 static uint64_t join(uint32_t low, uint32_t high)
 {
     return (uint64_t)high << 32 | low;
 }
 
+static void take_entries(const struct linux_e820_entry *entry, uint32_t n)
+{
+    for (; n && handover_range(entry->addr, entry->size, entry->type, n); n--)
+        entry++;
+}
+
+/* The list may lead in a circle. */
+static void take_setup_data(uint64_t address)
+{
+    const struct linux_setup_data *setup;
+
+    for (unsigned i = 0; i < SETUP_DATA_MAX; i++, address = setup->next) {
+        setup = handover_at(address);
+        if (!handover_is_mapped(address, sizeof(*setup)))
+            return;
+        if (setup->type == LINUX_SETUP_E820_EXT &&
+            handover_is_mapped(address + sizeof(*setup), setup->len))
+            take_entries((const void *)(setup + 1), setup->len / sizeof(struct linux_e820_entry));
+    }
+}
+
 static void take_memory_map(const struct linux_boot_params *params)
 {
-    uint32_t n = MIN(params->e820_entries, LINUX_E820_MAX);
-
-    for (uint32_t i = 0; i < n; i++) {
-        const struct linux_e820_entry *entry = &params->e820_table[i];
-
-        if (!handover_range(entry->addr, entry->size, entry->type, n - i))
-            return;
-    }
+    take_entries(params->e820_table, MIN(params->e820_entries, LINUX_E820_MAX));
+    if (params->version >= LINUX_SETUP_VERSION)
+        take_setup_data(params->setup_data);
 }
 
 static void take_framebuffer(const struct linux_boot_params *params)

@@ -11,12 +11,21 @@
 
 #define LINUX_HEADER_MAGIC    0x53726448 /* "HdrS" */
 #define LINUX_CMDLINE_VERSION 0x0202     /* from here on cmd_line_ptr is there */
+#define LINUX_SETUP_VERSION   0x0209     /* and setup_data */
 #define LINUX_E820_MAX        128
 
 struct linux_e820_entry {
     uint64_t addr, size;
     uint32_t type;
 } __attribute__((packed));
+
+/* A list of what does not fit below; the bytes follow. */
+struct linux_setup_data {
+    uint64_t next; /* 0: there is none */
+    uint32_t type, len;
+} __attribute__((packed));
+
+#define LINUX_SETUP_E820_EXT 1 /* entries beyond LINUX_E820_MAX */
 
 #define LINUX_SCREEN_VESA 0x23 /* orig_video_isVGA: a linear framebuffer */
 #define LINUX_SCREEN_EFI  0x70
@@ -44,7 +53,9 @@ struct linux_boot_params {
     uint32_t ramdisk_image, ramdisk_size; /* 0x218 */
     uint8_t reserved_220[0x228 - 0x220];
     uint32_t cmd_line_ptr; /* 0x228 */
-    uint8_t reserved_22c[0x2d0 - 0x22c];
+    uint8_t reserved_22c[0x250 - 0x22c];
+    uint64_t setup_data; /* 0x250, struct linux_setup_data */
+    uint8_t reserved_258[0x2d0 - 0x258];
     struct linux_e820_entry e820_table[LINUX_E820_MAX]; /* 0x2d0 */
 } __attribute__((packed));
 

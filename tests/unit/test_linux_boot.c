@@ -68,7 +68,14 @@ SAME(version, hdr.version);
 SAME(ramdisk_image, hdr.ramdisk_image);
 SAME(ramdisk_size, hdr.ramdisk_size);
 SAME(cmd_line_ptr, hdr.cmd_line_ptr);
+SAME(setup_data, hdr.setup_data);
 SAME(e820_table, e820_table);
+_Static_assert(sizeof(struct linux_setup_data) == sizeof(struct setup_data), "setup_data");
+_Static_assert(offsetof(struct linux_setup_data, type) == offsetof(struct setup_data, type),
+               "setup_data");
+_Static_assert(offsetof(struct linux_setup_data, len) == offsetof(struct setup_data, len),
+               "setup_data");
+_Static_assert(LINUX_SETUP_E820_EXT == SETUP_E820_EXT, "setup_data");
 _Static_assert(sizeof(struct linux_e820_entry) == sizeof(struct boot_e820_entry), "E820");
 _Static_assert(LINUX_E820_MAX == E820_MAX_ENTRIES_ZEROPAGE, "E820");
 
@@ -126,6 +133,97 @@ static void a_map_that_claims_more_than_its_table_holds_is_cut(void **state)
     assert_int_equal(boot_info.n_ranges, LINUX_E820_MAX);
 }
 
+static struct linux_setup_data *place_setup(uintptr_t at, uint64_t next, uint32_t type, uint32_t n)
+{
+    struct linux_setup_data *setup = (struct linux_setup_data *)at;
+    struct linux_e820_entry *entry = (struct linux_e820_entry *)(setup + 1);
+
+    *setup = (struct linux_setup_data){ next, type, n * (uint32_t)sizeof(*entry) };
+    for (uint32_t i = 0; i < n; i++)
+        entry[i] = (struct linux_e820_entry){ at + 2 * i * GIB, GIB, 1 };
+    return setup;
+}
+
+static void entries_beyond_the_table_are_found_in_the_list(void **state)
+{
+    (void)state;
+    params->setup_data = AREA + 0x3001; /* anywhere */
+    place_setup(AREA + 0x3001, AREA + 0x4000, LINUX_SETUP_E820_EXT, 5);
+    place_setup(AREA + 0x4000, AREA + 0x5000, 2, 7); /* something else */
+    place_setup(AREA + 0x5000, 0, LINUX_SETUP_E820_EXT, 1);
+    boot_with(params);
+    assert_int_equal(boot_info.n_ranges, 2 + 5 + 1);
+    assert_int_equal(boot_info.ranges[2].start, AREA + 0x3001);
+    assert_int_equal(boot_info.ranges[6].start, AREA + 0x3001 + 8 * GIB);
+    assert_int_equal(boot_info.ranges[7].start, AREA + 0x5000);
+    params->version = 0x0208; /* that had no such field */
+    boot_with(params);
+    assert_int_equal(boot_info.n_ranges, 2);
+}
+
+static void a_list_that_ends_nowhere_or_never_ends_the_walk(void **state)
+{
+    struct linux_setup_data *setup;
+
+    (void)state;
+    params->setup_data = AREA + 0x3000;
+    place_setup(AREA + 0x3000, AREA + 0x3000, LINUX_SETUP_E820_EXT, 3);
+    boot_with(params);
+    assert_int_equal(boot_info.n_ranges, BOOT_MAX_RANGES);
+    assert_int_equal(boot_info.n_ranges_dropped, 64 * 3 - (BOOT_MAX_RANGES - 2));
+    setup = place_setup(AREA + 0x3000, MAPPED_BYTES - 15, LINUX_SETUP_E820_EXT, 1);
+    boot_with(params);
+    assert_int_equal(boot_info.n_ranges, 3);
+    setup->next = UINT64_MAX;
+    setup->len = (uint32_t)(MAPPED_BYTES - AREA); /* the last of them is not mapped */
+    boot_with(params);
+    assert_int_equal(boot_info.n_ranges, 2);
+    params->setup_data = MAPPED_BYTES - sizeof(*setup);
+    *(struct linux_setup_data *)params->setup_data = (struct linux_setup_data){ 0, 1, 20 };
+    boot_with(params);
+    assert_int_equal(boot_info.n_ranges, 2);
+}
+
+static void ranges_that_touch_are_one(void **state)
+{
+    static const struct linux_e820_entry map[] = {
+        { 0x1000, 0x1000, 1 },     { 0x2000, 0x3000, 1 }, { 0x5000, 0x1000, 2 }, /* another type */
+        { 0x6000, 0x1000, 1 },     { 0x7001, 0x1000, 1 },                        /* a gap */
+        { 0x7000, 0x1001, 1 },                                                   /* overlaps */
+        { 0x8001, UINT64_MAX, 1 },                                               /* wraps around */
+        { 0x8000, 0, 1 },
+    };
+
+    (void)state;
+    memcpy(params->e820_table, map, sizeof(map));
+    params->e820_entries = ARRAY_SIZE(map);
+    boot_with(params);
+    assert_int_equal(boot_info.n_ranges, ARRAY_SIZE(map) - 1);
+    assert_int_equal(boot_info.ranges[0].start, 0x1000);
+    assert_int_equal(boot_info.ranges[0].bytes, 0x4000);
+    for (size_t i = 2; i < ARRAY_SIZE(map); i++) {
+        assert_int_equal(boot_info.ranges[i - 1].start, map[i].addr);
+        assert_int_equal(boot_info.ranges[i - 1].bytes, map[i].size);
+    }
+}
+
+static void a_map_of_hundreds_that_touch_is_kept_whole(void **state)
+{
+    uint32_t n = 600;
+
+    (void)state;
+    params->setup_data = AREA + 0x3000;
+    place_setup(AREA + 0x3000, 0, LINUX_SETUP_E820_EXT, n);
+    for (uint32_t i = 0; i < n; i++)
+        ((struct linux_e820_entry *)(AREA + 0x3010))[i] =
+            (struct linux_e820_entry){ (4 + i) * GIB, GIB, 1 + i / 100 % 2 };
+    boot_with(params);
+    assert_int_equal(boot_info.n_ranges, 2 + 6);
+    assert_int_equal(boot_info.n_ranges_dropped, 0);
+    assert_int_equal(boot_info.ranges[7].start, 504 * GIB);
+    assert_int_equal(boot_info.ranges[7].bytes, 100 * GIB);
+}
+
 static void a_command_line_above_4_gib_is_none_that_we_can_read(void **state)
 {
     (void)state;
@@ -174,6 +272,10 @@ int main(void)
         cmocka_unit_test_setup(all_that_a_loader_tells_is_passed_on, begin),
         cmocka_unit_test_setup(parameters_that_can_not_be_are_ignored, begin),
         cmocka_unit_test_setup(a_map_that_claims_more_than_its_table_holds_is_cut, begin),
+        cmocka_unit_test_setup(entries_beyond_the_table_are_found_in_the_list, begin),
+        cmocka_unit_test_setup(a_list_that_ends_nowhere_or_never_ends_the_walk, begin),
+        cmocka_unit_test_setup(ranges_that_touch_are_one, begin),
+        cmocka_unit_test_setup(a_map_of_hundreds_that_touch_is_kept_whole, begin),
         cmocka_unit_test_setup(a_command_line_above_4_gib_is_none_that_we_can_read, begin),
         cmocka_unit_test_setup(an_old_loader_has_no_command_line_there, begin),
         cmocka_unit_test_setup(a_screen_in_text_mode_is_no_framebuffer, begin),
