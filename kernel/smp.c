@@ -25,11 +25,12 @@
 #include "lib/base/errno.h"
 #include "lib/base/string.h"
 
-#define LOW_END       0xa0000 /* where video memory was */
-#define SECOND_TRY_NS (100 * NSEC_PER_MSEC)
-#define PATIENCE_NS   (5 * NSEC_PER_SEC)
-#define FIRST_LOOK_NS NSEC_PER_MSEC
-#define HALT_TICKS    (1ull << 28) /* of the TSC: a tenth of a second */
+#define LOW_END         0xa0000 /* where video memory was */
+#define SECOND_TRY_NS   (100 * NSEC_PER_MSEC)
+#define PATIENCE_NS     (5 * NSEC_PER_SEC)
+#define FIRST_LOOK_NS   NSEC_PER_MSEC
+#define LONGEST_LOOK_NS (50 * NSEC_PER_MSEC)
+#define HALT_TICKS      (1ull << 28) /* of the TSC: a tenth of a second */
 
 /* A further CPU's memory. The page below its stack is not mapped, to catch an overflow. */
 struct further {
@@ -198,7 +199,7 @@ static void start_all(void *argument)
     sent = send_for_all();
     while (load_acquire(&n_up) < sent && clock_monotonic_ns() - started_ns < PATIENCE_NS) {
         thread_sleep_until(clock_monotonic_ns() + pause_ns);
-        pause_ns *= 2;
+        pause_ns = MIN(2 * pause_ns, LONGEST_LOOK_NS);
         if (!again && clock_monotonic_ns() - started_ns >= SECOND_TRY_NS) {
             send_again();
             again = true;

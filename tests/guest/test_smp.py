@@ -159,6 +159,28 @@ def test_no_device_is_aimed_at_a_cpu_that_no_message_can_name(kvm):
         assert "FAIL: " not in guest.log
 
 
+def pauses(guest):
+    """Stops the VM while all CPUs compare their clocks."""
+    guest.wait_for(r"^PASS: each CPU gets a thread$", 50)
+    for _ in range(3):
+        guest.qmp("stop")
+        time.sleep(0.2)
+        guest.qmp("cont")
+        time.sleep(0.1)
+    assert guest.wait_exit(50) == 0
+    assert "PASS: time goes on" in guest.log and "FAIL: " not in guest.log
+
+
+def test_no_cpu_sees_time_go_back_over_pauses():
+    with Guest("smptest", smp=4, cmdline="-- clock 4 2000000") as guest:
+        pauses(guest)
+
+
+def test_each_cpu_takes_note_of_a_pause_under_kvm(kvm):
+    with Guest("smptest", accel=kvm, machine="microvm", smp=2, cmdline="-- clock 2 6000") as guest:
+        pauses(guest)
+
+
 GRUB = "/usr/lib/grub/i386-pc"
 GRUB_CONFIG = """serial --unit=0 --speed=115200
 acpi --exclude=APIC (cd)/madt

@@ -16,6 +16,7 @@
 #include "arch/x86_64/apic.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/percpu.h"
+#include "arch/x86_64/pvclock.h"
 #include "kernel/alloc.h"
 #include "kernel/clock.h"
 #include "kernel/event.h"
@@ -285,6 +286,7 @@ static void compare_clocks(struct work *work)
             work->wrong++;
         latest(&latest_ns, now_ns);
     }
+    work->wrong += cpu_current()->pv.clock.flags & PVCLOCK_GUEST_STOPPED; /* which was seen */
 }
 
 static void run_clock(unsigned cpus, unsigned rounds)
