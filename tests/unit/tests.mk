@@ -191,6 +191,11 @@ cpus_CFLAGS := -fno-pie -fno-sanitize=address
 cpus_LDFLAGS := -no-pie -fno-sanitize=address -pthread -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
 $(BUILD)/tests/cpus: $(OBJ)/arch/x86_64/entry.asm.o
 
+UNIT_TESTS += lock
+lock_SRCS := lib/libc/lock.c
+lock_CFLAGS := -isystem tests/host/newlib -fno-sanitize=address -fsanitize=thread
+lock_LDFLAGS := -fno-sanitize=address -fsanitize=thread -pthread
+
 # With wide characters as UEFI has them; it looks at a kernel of this build.
 UNIT_TESTS += efi
 efi_SRCS := boot/efi/cmdline.c boot/efi/kernel.c boot/efi/leave.c
