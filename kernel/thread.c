@@ -558,13 +558,17 @@ int event_wait(struct event *event, uint64_t deadline_ns)
 
 /* ---- events that no interrupt marks */
 
-/* The CPU that polls an event is that of its waiter; the first one, while nobody waits. */
+/* An event is polled by the CPUs whose threads wait for it; by the first one, while nobody waits.
+ */
 static bool is_polled_by(struct event *event, const struct scheduler *here)
 {
+    struct list *link;
+
     SPIN_SCOPE(&event->lock);
-    if (list_empty(&event->waiters))
-        return here == &first_scheduler;
-    return thread_of(event->waiters.next)->home == here;
+    LIST_FOR_EACH (link, &event->waiters)
+        if (thread_of(link)->home == here)
+            return true;
+    return list_empty(&event->waiters) && here == &first_scheduler;
 }
 
 /* The idle loop's part; true: there is something to poll, so that it must not halt. */

@@ -764,6 +764,28 @@ static void a_polled_event_is_left_to_the_cpu_whose_thread_waits(void **state)
     thread_sleep_until(in_ms(5));
 }
 
+/* Once the first in line had been served nobody polled it, till a millisecond was over. */
+static void a_polled_event_is_polled_by_each_cpu_of_which_a_thread_waits(void **state)
+{
+    struct thread *behind;
+
+    (void)state;
+    thread_create("a", wait_and_note, "a");
+    behind = thread_create("b", wait_and_note, "b");
+    thread_yield();
+    event_poll(&first_event);
+    behind->home = second.scheduler;
+    be_second(true);
+    assert_true(poll(own()));
+    be_second(false);
+    behind->home = own();
+    event_unpoll(&first_event);
+    event_signal(&first_event);
+    arrive_and_yield();
+    assert_string_equal(notes, "ba");
+    thread_sleep_until(in_ms(5));
+}
+
 static void run(void **test)
 {
     catch_forbidden_instructions();
@@ -804,6 +826,7 @@ int main(void)
         TEST(an_event_may_die_as_soon_as_its_waiter_may_run),
         TEST(a_thread_for_another_cpu_is_told_there_and_does_not_run_here),
         TEST(a_polled_event_is_left_to_the_cpu_whose_thread_waits),
+        TEST(a_polled_event_is_polled_by_each_cpu_of_which_a_thread_waits),
     };
 
     host_add_cpu(&second, 1);
