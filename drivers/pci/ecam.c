@@ -30,25 +30,19 @@ static void set_bit(uint8_t *bits, unsigned i)
     bits[i / 8] |= (uint8_t)(1u << (i % 8));
 }
 
-static bool map_buses(struct ecam *ecam, unsigned first, unsigned last)
-{
-    bool ok = mmio_map(ecam->base + first * BUS_BYTES, (last - first + 1) * BUS_BYTES) != NULL;
-
-    for (unsigned bus = first; bus <= last; bus++)
-        set_bit(ok ? ecam->mapped : ecam->failed, bus);
-    if (!ok)
-        log_error("pci: configuration space of bus %x cannot be mapped", first);
-    return ok;
-}
-
-static bool bus_is_mapped(struct ecam *ecam, unsigned bus)
+/* The bus and the other of its pair, if that is the host's too. Inlined it makes each access save
+ * its registers: 20 of 42 instructions. */
+static __attribute__((noinline)) bool map_buses(struct ecam *ecam, unsigned bus)
 {
     unsigned first = MAX(ALIGN_DOWN(bus, 2u), ecam->host.bus_first);
     unsigned last = MIN(bus | 1u, ecam->host.bus_last);
+    bool ok = mmio_map(ecam->base + first * BUS_BYTES, (last - first + 1) * BUS_BYTES) != NULL;
 
-    if (bit(ecam->mapped, bus))
-        return true;
-    return !bit(ecam->failed, bus) && map_buses(ecam, first, last);
+    for (unsigned i = first; i <= last; i++)
+        set_bit(ok ? ecam->mapped : ecam->failed, i);
+    if (!ok)
+        log_error("pci: configuration space of bus %x cannot be mapped", first);
+    return ok;
 }
 
 /* NULL: nothing can be reached there. */
@@ -56,7 +50,8 @@ static volatile void *reach(const struct pci_host *host, struct pci_address at, 
 {
     struct ecam *ecam = CONTAINER_OF(host, struct ecam, host);
 
-    if (!bus_is_mapped(ecam, at.bus))
+    if (UNLIKELY(!bit(ecam->mapped, at.bus)) &&
+        (bit(ecam->failed, at.bus) || !map_buses(ecam, at.bus)))
         return NULL;
     return (volatile void *)(uintptr_t)(ecam->base + at.bus * BUS_BYTES +
                                         (phys_addr_t)(at.device * 8 + at.function) * 4096 + offset);
