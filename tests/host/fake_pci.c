@@ -98,6 +98,18 @@ static bool is_msix_control(const struct fake_function *function, unsigned offse
            function->space[offset - PCI_MSIX_CONTROL] == PCI_CAP_MSIX;
 }
 
+/* All of it behind id and next, as far as the flags say that it reaches. */
+static bool is_msi(const struct fake_function *function, unsigned offset)
+{
+    uint16_t control;
+
+    if (!function->msi || offset < function->msi + PCI_MSI_CONTROL)
+        return false;
+    control = fake_get16(function, function->msi + PCI_MSI_CONTROL);
+    return offset < function->msi + 10u + (control & PCI_MSI_WIDE ? 4 : 0) +
+                        (control & PCI_MSI_MASKS ? 10 : 0);
+}
+
 static bool is_window(const struct fake_function *function, unsigned offset)
 {
     return (function->space[PCI_HEADER] & PCI_HEADER_TYPE) == PCI_HEADER_BRIDGE &&
@@ -130,6 +142,8 @@ static void write_space(const struct pci_host *host, struct pci_address at, unsi
         write_bar(fake, function, (offset - PCI_BAR0) / 4, value);
     else if (is_window(function, offset) && function->firmware_has_not_seen)
         write_window(fake, function, offset, bytes, value);
+    else if (is_msi(function, offset))
+        memcpy(function->space + offset, &value, bytes);
     else if (is_msix_control(function, offset) && bytes == 2)
         fake_put16(function, offset, (uint16_t)value);
     else
@@ -240,6 +254,13 @@ uint16_t fake_get16(const struct fake_function *function, unsigned offset)
 
     memcpy(&value, function->space + offset, sizeof(value));
     return value;
+}
+
+unsigned fake_pci_msi(struct fake_function *function, uint16_t control)
+{
+    function->msi = (uint8_t)fake_pci_capability(function, PCI_CAP_MSI, 24);
+    fake_put16(function, function->msi + PCI_MSI_CONTROL, control);
+    return function->msi;
 }
 
 unsigned fake_pci_msix(struct fake_function *function, unsigned vectors, unsigned bar,

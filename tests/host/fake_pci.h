@@ -27,6 +27,7 @@ struct fake_function {
     uint64_t bar_bytes[PCI_BARS];
     uint8_t last_capability;    /* offset of the newest one; 0: none */
     uint8_t next_free;          /* where the next one goes */
+    uint8_t msi;                /* offset of its MSI capability, which may be written; 0: none */
     bool firmware_has_not_seen; /* a bridge: its numbers and windows may be written */
     bool wide;                  /* a bridge: its prefetchable window has upper halves */
     bool all_ones;              /* answers its identity only */
@@ -69,6 +70,9 @@ unsigned fake_pci_capability(struct fake_function *function, uint8_t id, unsigne
 void fake_put16(struct fake_function *function, unsigned offset, uint16_t value);
 void fake_put32(struct fake_function *function, unsigned offset, uint32_t value);
 uint16_t fake_get16(const struct fake_function *function, unsigned offset);
+
+/* An MSI capability with these flags in its control register. */
+unsigned fake_pci_msi(struct fake_function *function, uint16_t control);
 
 /* An MSI-X capability with its table and pending bits in one BAR. */
 unsigned fake_pci_msix(struct fake_function *function, unsigned vectors, unsigned bar,

@@ -1479,6 +1479,75 @@ static void pins_on_another_root_bus_lead_to_the_slots_lines(void **state)
     assert_int_equal(gsi_of(0x41, 1), 20 + (6 + 1) % 4);
 }
 
+/* ---- MSI, of the slots of ports */
+
+static const struct irq_message high_message = { UINT64_C(0x1fee01000), 0x4041 };
+static const struct irq_message low_message = { 0xfee01000, 0x4041 };
+
+static void msi_is_told_one_message_at_the_width_that_it_has(void **state)
+{
+    static const struct {
+        uint16_t control;
+        unsigned message_at, mask_at;
+    } cases[] = { { 0, 8, 0 },
+                  { PCI_MSI_WIDE, 12, 0 },
+                  { PCI_MSI_MASKS, 8, 12 },
+                  { PCI_MSI_WIDE | PCI_MSI_MASKS, 12, 16 },
+                  { PCI_MSI_ENABLE | 0x50 | 0x0a, 8, 0 } }; /* a firmware's, with 32 messages */
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fake_function *function;
+        unsigned at;
+
+        fake = fake_pci_host(0, 255);
+        function = one_function();
+        at = fake_pci_msi(function, cases[i].control);
+        if (cases[i].mask_at)
+            fake_put32(function, at + cases[i].mask_at, UINT32_MAX);
+        assert_int_equal(pci_msi_start(found(), low_message), 0);
+        assert_int_equal(window_register(function, at + PCI_MSI_ADDRESS), 0xfee01000);
+        if (cases[i].control & PCI_MSI_WIDE)
+            assert_int_equal(window_register(function, at + PCI_MSI_ADDRESS + 4), 0);
+        assert_int_equal(fake_get16(function, at + cases[i].message_at), 0x4041);
+        if (cases[i].mask_at)
+            assert_int_equal(window_register(function, at + cases[i].mask_at), 0);
+        assert_int_equal(fake_get16(function, at + PCI_MSI_CONTROL),
+                         (cases[i].control & ~PCI_MSI_COUNT) | PCI_MSI_ENABLE);
+        assert_true(fake_get16(function, PCI_COMMAND) & PCI_COMMAND_MASTER);
+        pci_msi_stop(pci_next(NULL));
+        assert_false(fake_get16(function, at + PCI_MSI_CONTROL) & PCI_MSI_ENABLE);
+        pci_forget();
+        assert_null(fake->violation);
+    }
+}
+
+static void msi_that_cannot_hold_the_message_or_leaves_the_space_is_refused(void **state)
+{
+    struct fake_function *function = one_function();
+    unsigned at;
+
+    (void)state;
+    at = fake_pci_msi(function, 0);
+    assert_int_equal(pci_msi_start(found(), high_message), -EIO);
+    assert_int_equal(fake_get16(function, at + PCI_MSI_CONTROL), 0);
+    fake_put16(function, at + PCI_MSI_CONTROL, PCI_MSI_WIDE);
+    assert_int_equal(pci_msi_start(pci_next(NULL), high_message), 0);
+    assert_int_equal(window_register(function, at + PCI_MSI_ADDRESS + 4), 1);
+    pci_forget();
+
+    fake = fake_pci_host(0, 255);
+    function = one_function();
+    assert_int_equal(pci_msi_start(found(), low_message), -ENODEV);
+    pci_forget();
+    function->next_free = 0xf4; /* with 64 bits of address the message would be behind the end */
+    at = fake_pci_msi(function, PCI_MSI_WIDE);
+    assert_int_equal(at, 0xf4);
+    assert_int_equal(pci_msi_start(found(), low_message), -EIO);
+    fake_put16(function, at + PCI_MSI_CONTROL, 0);
+    assert_int_equal(pci_msi_start(pci_next(NULL), low_message), 0);
+}
+
 /* ---- MSI-X */
 
 static uint32_t entry_word(unsigned entry, unsigned offset)
@@ -1806,6 +1875,8 @@ int main(void)
         TEST(ports_behind_a_bridge_of_firmware_come_out_of_its_window),
         TEST(a_bridge_that_passes_nothing_on_is_numbered_again),
         TEST(what_is_in_use_at_the_end_of_a_window_leaves_its_beginning),
+        TEST(msi_is_told_one_message_at_the_width_that_it_has),
+        TEST(msi_that_cannot_hold_the_message_or_leaves_the_space_is_refused),
         TEST(msix_masks_all_vectors_and_opens_the_one_that_is_set),
         TEST(msix_has_1_to_2048_vectors),
         TEST(msix_of_2048_vectors_masks_each_and_touches_nothing_else),

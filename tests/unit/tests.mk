@@ -81,7 +81,7 @@ virtio_blk_SRCS := drivers/virtio/blk.c kernel/blkdev.c tests/host/smp.c $(VIRTI
                    alloc.c clock.c cmdline.c log.c panic.c)
 
 UNIT_TESTS += pci
-pci_SRCS := drivers/pci/bar.c drivers/pci/claim.c drivers/pci/ecam.c drivers/pci/line.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c \
+pci_SRCS := drivers/pci/bar.c drivers/pci/claim.c drivers/pci/ecam.c drivers/pci/line.c drivers/pci/msi.c drivers/pci/msix.c drivers/pci/pci.c drivers/pci/place.c \
             lib/base/format.c \
             tests/host/alloc.c tests/host/fake_pci.c tests/host/log.c tests/host/mmio.c tests/host/panic.c
 
