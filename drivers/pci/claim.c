@@ -25,14 +25,16 @@
 #define CHIPSET_START     UINT64_C(0xfec00000)
 #define CHIPSET_LAST      UINT64_C(0xffffffff)
 
+/* What is held against the others. */
 struct claim {
     phys_addr_t start, last;
     struct pci_device *device;
     unsigned index; /* of its BAR */
 };
 
+/* Pointers, so that to make room among many costs little. */
 static struct claims {
-    struct claim *at; /* in rising order */
+    const struct pci_bar **at; /* of devices' BARs, in rising order */
     unsigned n, room;
 } memory, ports;
 
@@ -44,6 +46,11 @@ static bool overlap(phys_addr_t start, phys_addr_t last, phys_addr_t other_start
     return start <= other_last && other_start <= last;
 }
 
+static phys_addr_t last_of(const struct pci_bar *bar)
+{
+    return bar->address + bar->bytes - 1;
+}
+
 /* The first claim that ends at or behind the address; n: there is none. */
 static unsigned first_from(const struct claims *claims, phys_addr_t address)
 {
@@ -52,7 +59,7 @@ static unsigned first_from(const struct claims *claims, phys_addr_t address)
     while (low < high) {
         unsigned middle = (low + high) / 2;
 
-        if (claims->at[middle].last < address)
+        if (last_of(claims->at[middle]) < address)
             low = middle + 1;
         else
             high = middle;
@@ -63,7 +70,7 @@ static unsigned first_from(const struct claims *claims, phys_addr_t address)
 static bool make_room(struct claims *claims)
 {
     unsigned room = claims->room ? 2 * claims->room : FIRST_CLAIM;
-    struct claim *at;
+    const struct pci_bar **at;
 
     if (claims->n < claims->room)
         return true;
@@ -78,14 +85,14 @@ static bool make_room(struct claims *claims)
     return true;
 }
 
-static int insert(struct claims *claims, const struct claim *claim)
+static int insert(struct claims *claims, const struct pci_bar *bar)
 {
-    unsigned i = first_from(claims, claim->start);
+    unsigned i = first_from(claims, bar->address);
 
     if (!make_room(claims))
         return -ENOMEM;
-    memmove(&claims->at[i + 1], &claims->at[i], (claims->n - i) * sizeof(*claim));
-    claims->at[i] = *claim;
+    memmove(&claims->at[i + 1], &claims->at[i], (claims->n - i) * sizeof(bar));
+    claims->at[i] = bar;
     claims->n++;
     return 0;
 }
@@ -122,15 +129,23 @@ static bool meets_platform(const struct claim *claim, bool is_port, why_text why
     return mmio_meets_ram(claim->start, claim->last - claim->start + 1) && because(why, "RAM");
 }
 
+static bool is_of(const struct pci_bar *bar, const struct pci_device *device)
+{
+    return bar >= device->bar && bar < device->bar + PCI_BARS;
+}
+
 static bool meets_claim(const struct claim *claim, const struct claims *claims, why_text why)
 {
     unsigned i = first_from(claims, claim->start);
+    struct pci_device *owner = pci_next(NULL);
     char text[PCI_ADDRESS_TEXT];
 
-    if (i == claims->n || claims->at[i].start > claim->last)
+    if (i == claims->n || claims->at[i]->address > claim->last)
         return false;
-    format(why, WHY_BYTES, "overlaps BAR %u of %s", claims->at[i].index,
-           pci_address_text(claims->at[i].device->at, text));
+    while (!is_of(claims->at[i], owner))
+        owner = pci_next(owner);
+    format(why, WHY_BYTES, "overlaps BAR %u of %s", (unsigned)(claims->at[i] - owner->bar),
+           pci_address_text(owner->at, text));
     return true;
 }
 
@@ -229,12 +244,9 @@ static int claim_bar(struct pci_device *device, unsigned index, bool is_port)
     why_text why;
     int error;
 
-    if (is_in_the_way(&claim, why)) {
-        if (!pci_move_bar(device, index, why))
-            return -ENXIO;
-        claim = claim_of(device, index, device->bar[index].address);
-    }
-    error = insert(is_port ? &ports : &memory, &claim);
+    if (is_in_the_way(&claim, why) && !pci_move_bar(device, index, why))
+        return -ENXIO;
+    error = insert(is_port ? &ports : &memory, &device->bar[index]);
     if (!error)
         device->bars_claimed |= (uint8_t)(1u << index);
     return error;
@@ -270,7 +282,7 @@ static void drop(struct claims *claims, const struct pci_device *device)
     unsigned kept = 0;
 
     for (unsigned i = 0; i < claims->n; i++)
-        if (claims->at[i].device != device)
+        if (!is_of(claims->at[i], device))
             claims->at[kept++] = claims->at[i];
     claims->n = kept;
 }

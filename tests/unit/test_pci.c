@@ -1341,6 +1341,21 @@ static void many_bars_are_told_apart_in_any_order(void **state)
     assert_true(pci_bar_fits(device_of(newcomer), 0, MMIO_START + APART + N * BYTES));
 }
 
+static void a_bridge_whose_own_bar_is_refused_passes_on_what_it_did(void **state)
+{
+    struct fake_function *bridge = fake_pci_bridge(fake, 0, 1, 1, 1), *behind = driven(1, 0);
+
+    (void)state;
+    fake_pci_bar(bridge, 0, PCI_BAR_MEMORY32, 0x1000, 0xfee00000);
+    fake_put32(bridge, PCI_BRIDGE_MEMORY, 0xfe00fe00);
+    fake_pci_bar(behind, 0, PCI_BAR_MEMORY32, 0x1000, MMIO_START);
+    assert_int_equal(scan(), 2);
+    assert_int_equal(map_bar(bridge, 0), -ENXIO);
+    assert_int_equal(map_bar(bridge, 0), -ENXIO);
+    assert_true(fake_get16(bridge, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+    assert_int_equal(map_bar(behind, 0), 0);
+}
+
 /* A host that has everything overlap does not have us search for ever. */
 static void a_machine_of_nothing_but_overlaps_is_started(void **state)
 {
@@ -1864,6 +1879,7 @@ int main(void)
         TEST(a_bar_in_the_window_of_a_bridge_beside_it_is_moved),
         TEST(ports_on_top_of_others_or_of_the_chip_set_are_moved),
         TEST(many_bars_are_told_apart_in_any_order),
+        TEST(a_bridge_whose_own_bar_is_refused_passes_on_what_it_did),
         TEST(a_machine_of_nothing_but_overlaps_is_started),
         TEST(claims_without_memory_use_nothing),
         ROOTS(root_buses_that_the_tables_tell_of_are_walked_with_what_is_behind_them),
