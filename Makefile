@@ -27,7 +27,7 @@ ARCH_SRCS := arch/x86_64/apic.c arch/x86_64/cpus.c arch/x86_64/cpu_random.c arch
              arch/x86_64/paging.c arch/x86_64/percpu.c arch/x86_64/tlb.c arch/x86_64/tls.c arch/x86_64/trap.c arch/x86_64/tsc.c
 
 KERNEL_SRCS := kernel/alloc.c kernel/chardev.c kernel/clock.c kernel/cmdline.c kernel/dma.c kernel/exit.c kernel/init.c \
-               kernel/irq.c kernel/irq_line.c kernel/log.c kernel/page.c kernel/panic.c kernel/power.c kernel/random.c \
+               kernel/irq.c kernel/irq_line.c kernel/log.c kernel/page.c kernel/panic.c kernel/power.c kernel/pressure.c kernel/random.c \
                kernel/report.c kernel/smp.c kernel/spinlock.c kernel/symbol.c kernel/system.c kernel/thread.c kernel/timer.c kernel/vmem.c
 
 DRIVER_SRCS := drivers/serial.c \
@@ -38,7 +38,8 @@ DRIVER_SRCS := drivers/serial.c \
                drivers/smbios.c \
                drivers/pci/bar.c drivers/pci/claim.c drivers/pci/ecam.c drivers/pci/hotplug.c drivers/pci/line.c drivers/pci/msi.c drivers/pci/msix.c \
                drivers/pci/pci.c drivers/pci/place.c drivers/pci/ports.c drivers/pci/report.c drivers/pci/start.c \
-               drivers/virtio/balloon.c drivers/virtio/console.c drivers/virtio/device.c drivers/virtio/mmio.c \
+               drivers/virtio/balloon.c drivers/virtio/balloon_blocks.c drivers/virtio/balloon_hint.c \
+               drivers/virtio/balloon_report.c drivers/virtio/console.c drivers/virtio/device.c drivers/virtio/mmio.c \
                drivers/virtio/mmio_find.c drivers/virtio/names.c drivers/virtio/pci.c drivers/virtio/pci_legacy.c drivers/virtio/pci_registers.c \
                drivers/virtio/report.c drivers/virtio/rng.c drivers/virtio/virtq.c
 

@@ -29,8 +29,8 @@ static char *arguments[MAX_ARGUMENTS + 1];
 static int n_arguments;
 static unsigned n_dropped;
 
-static const char *const kernel_keys[] = { "irq",   "ring", "ip",      "balloon",
-                                           "clock", "log",  "kvm-off", MMIO_DEVICE };
+static const char *const kernel_keys[] = { "irq", "ring",    "ip",     "balloon",   "clock",
+                                           "log", "kvm-off", "poison", "reporting", MMIO_DEVICE };
 
 /*
  * What VMMs and boot loaders add for a Linux guest. Parameters of Linux's

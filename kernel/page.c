@@ -90,15 +90,17 @@ static struct {
     phys_addr_t closed_start, closed_end; /* sections between these are not open */
     uint64_t closed;                      /* pages there */
     uint64_t total, free, promised;       /* pages; free counts the closed ones too */
-    uint64_t opening_cost; /* free pages that opening what is still closed may take */
-    uint64_t ballooned;
-    uint64_t lent; /* promised pages that page_alloc() may take now */
+    uint64_t opening_cost;      /* free pages that opening what is still closed may take */
+    uint64_t ballooned, hinted; /* pages */
+    uint64_t lent;              /* promised pages that page_alloc() may take now */
     uint64_t reserve;
     bool begun, opening;
     uint64_t watched;
     struct event *watcher;
     struct event *reporter;
     bool reporter_waits;
+    bool poisons, keeps_contents;
+    uint8_t poison;
     uint64_t reporting; /* pages that page_take_rested() has out */
 } pool;
 
@@ -732,6 +734,14 @@ uint64_t page_available(void)
     return available();
 }
 
+uint64_t page_missing(uint64_t pages)
+{
+    SPIN_SCOPE(&memory_lock);
+    uint64_t left = available(), wanted = pages + pool.reserve;
+
+    return wanted > left ? wanted - left : 0;
+}
+
 phys_addr_t page_alloc(unsigned order)
 {
     SPIN_SCOPE(&memory_lock);
@@ -757,7 +767,7 @@ phys_addr_t page_alloc_zeroed(unsigned order)
 
 static void set_notable_order(void)
 {
-    notable_order = pool.watcher ? 0 : pool.reporter ? UNIT_ORDER : ORDER_NEVER;
+    notable_order = pool.watcher || pool.poisons ? 0 : pool.reporter ? UNIT_ORDER : ORDER_NEVER;
 }
 
 static void wake_watcher(void)
@@ -793,8 +803,23 @@ static __attribute__((cold, noinline)) void note_free(struct section *section, p
         pool.reporter_waits = false;
         event_signal(pool.reporter);
     }
+    if (!pool.keeps_contents)
+        page_poison(start, order);
     if (pool.watcher)
         wake_watcher();
+}
+
+void page_poison_with(uint8_t byte)
+{
+    pool.poisons = true;
+    pool.poison = byte;
+    set_notable_order();
+}
+
+void page_poison(phys_addr_t start, unsigned order)
+{
+    if (pool.poisons)
+        memset((void *)(uintptr_t)start, pool.poison, PAGE_BYTES(order));
 }
 
 void page_free(phys_addr_t start, unsigned order)
@@ -877,14 +902,11 @@ static phys_addr_t take_crumb(unsigned max_order, unsigned *order)
 
     for (*order = max_order + 1; !start && (*order)-- > 0;)
         start = take_low(*order);
-    if (start)
-        pool.ballooned += BIT(*order);
     return start;
 }
 
-phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
+static phys_addr_t take_top(unsigned max_order, unsigned *order)
 {
-    SPIN_SCOPE(&memory_lock);
     uint64_t left = available();
     struct section *section;
 
@@ -900,10 +922,37 @@ phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
         keep_room_for_opening(BIT(max_order));
         section = section_for_top(max_order, order);
     }
-    if (!section)
+    return section ? section_take_high(section, *order) : 0;
+}
+
+phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
+{
+    SPIN_SCOPE(&memory_lock);
+    phys_addr_t start = take_top(max_order, order);
+
+    pool.ballooned += start ? BIT(*order) : 0;
+    return start;
+}
+
+phys_addr_t page_alloc_hint(unsigned max_order, unsigned *order)
+{
+    SPIN_SCOPE(&memory_lock);
+    phys_addr_t start = take_top(max_order, order);
+
+    if (start && *order < UNIT_ORDER) {
+        page_free(start, *order);
         return 0;
-    pool.ballooned += BIT(*order);
-    return section_take_high(section, *order);
+    }
+    pool.hinted += start ? BIT(*order) : 0;
+    return start;
+}
+
+void page_free_hint(phys_addr_t start, unsigned order)
+{
+    SPIN_SCOPE(&memory_lock);
+    assert(BIT(order) <= pool.hinted);
+    pool.hinted -= BIT(order);
+    page_free(start, order);
 }
 
 void page_free_top(phys_addr_t start, unsigned order)
@@ -1056,7 +1105,9 @@ void page_put_rested(const struct page_block *block, bool reported)
 
     assert(BIT(block->order) <= pool.reporting);
     pool.reporting -= BIT(block->order);
+    pool.keeps_contents = reported; /* the host has dropped them */
     page_free(block->start, block->order);
+    pool.keeps_contents = false;
     unit = unit_of(section, block->start);
     end = unit + BIT(block->order - UNIT_ORDER);
     for (; reported && unit < end; unit++)
@@ -1087,6 +1138,11 @@ static bool next_free(const struct section *section, struct part *block)
         }
     }
     return false;
+}
+
+bool page_freed_since_rest(void)
+{
+    return pool.reporter && !pool.reporter_waits;
 }
 
 bool page_let_rest(void)
@@ -1207,6 +1263,7 @@ void page_get_stats(struct page_stats *stats)
         .free = pool.free,
         .promised = pool.promised,
         .ballooned = pool.ballooned,
+        .hinted = pool.hinted,
         .reporting = pool.reporting,
         .reported = count_reported(),
         .largest_free = closed_largest(),
@@ -1304,5 +1361,5 @@ bool page_audit(void)
         end = section->start + PAGE_BYTES(section->span_order);
     }
     return free == pool.free && free <= pool.total && count_reported() <= free &&
-           pool.ballooned + pool.reporting <= allocated;
+           pool.ballooned + pool.hinted + pool.reporting <= allocated;
 }

@@ -83,6 +83,10 @@ phys_addr_t page_alloc_top(unsigned max_order, unsigned *order);
 /* Takes back what page_alloc_top() gave, or a part of it. */
 void page_free_top(phys_addr_t start, unsigned order);
 
+/* The same for what is only hinted to the host, in blocks of at least PAGE_ORDER_2M. */
+phys_addr_t page_alloc_hint(unsigned max_order, unsigned *order);
+void page_free_hint(phys_addr_t start, unsigned order);
+
 /*
  * Signals the event once, when page_alloc_top() can take `pages` pages again.
  * There is one such wish at a time, the balloon's.
@@ -130,6 +134,9 @@ void page_put_rested(const struct page_block *block, bool reported);
 /* What is free now has rested if it still is at the next call. true: there was something new. */
 bool page_let_rest(void);
 
+/* Whether the event was signalled since, or there was something new. */
+bool page_freed_since_rest(void);
+
 /*
  * Promises: pages that will be mapped later (application memory is mapped when
  * it is first touched) are promised when it is asked for, so that touching it
@@ -157,12 +164,23 @@ struct page_stats {
     uint64_t free;         /* pages not allocated, promised ones among them */
     uint64_t promised;     /* of those, pages that are spoken for */
     uint64_t ballooned;    /* not free: pages lent to the host by way of page_alloc_top() */
+    uint64_t hinted;       /* not free: pages taken by page_alloc_hint() */
     uint64_t reporting;    /* not free: pages that page_take_rested() has out */
     uint64_t reported;     /* of the free ones: those that the host was told of */
     uint64_t largest_free; /* bytes of the largest free block */
 };
 
 void page_get_stats(struct page_stats *stats);
+
+/* What is missing to promise so many pages; 0: nothing. */
+uint64_t page_missing(uint64_t pages);
+
+/*
+ * From now on what becomes free is filled with that byte; at start-up. page_poison() fills
+ * a block in the same way, also one that was never used; without the byte it does nothing.
+ */
+void page_poison_with(uint8_t byte);
+void page_poison(phys_addr_t start, unsigned order);
 
 /* Pages that page_alloc() may still give: free and not promised. */
 uint64_t page_available(void);

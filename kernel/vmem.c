@@ -349,8 +349,11 @@ static bool map_large(struct range *range, uintptr_t address)
         paging_lookup(virtual, &hole) || hole < LARGE_PAGE)
         return false;
     physical = page_alloc_promised(PAGE_ORDER_2M);
-    if (!physical)
+    if (!physical) {
+        stats.large_refused++;
         return false;
+    }
+    stats.large++;
     memset((void *)(uintptr_t)physical, 0, LARGE_PAGE);
     map(range, virtual, physical, LARGE_PAGE);
     return true;

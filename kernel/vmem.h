@@ -42,6 +42,8 @@ struct vmem_stats {
     uint64_t reserved_bytes; /* of all ranges */
     uint64_t resident_bytes; /* of these, mapped */
     uint64_t faults;         /* pages mapped on demand, since the start */
+    uint64_t large;          /* pages of 2 MiB that were mapped, ever ... */
+    uint64_t large_refused;  /* ... and those for which there was none in one piece */
 };
 
 void vmem_get_stats(struct vmem_stats *stats);

@@ -24,6 +24,9 @@
  */
 #include "drivers/virtio/balloon.h"
 
+#include "drivers/virtio/balloon_blocks.h"
+#include "drivers/virtio/balloon_hint.h"
+#include "drivers/virtio/balloon_report.h"
 #include "drivers/virtio/device.h"
 #include "drivers/virtio/spec/balloon.h"
 #include "drivers/virtio/spec/ids.h"
@@ -34,20 +37,24 @@
 #include "kernel/log.h"
 #include "kernel/page.h"
 #include "kernel/patience.h"
+#include "kernel/pressure.h"
 #include "kernel/report.h"
 #include "kernel/rounds.h"
 #include "kernel/thread.h"
+#include "kernel/timer.h"
 #include "kernel/vmem.h"
 #include "lib/base/errno.h"
 
 #define QUEUE_INFLATE 0 /* §5.5.2 */
-#define QUEUE_DEFLATE 1
-#define QUEUE_STATS   2 /* with STATS_VQ only */
+#define QUEUE_DEFLATE 1 /* those behind it are numbered as far as they were negotiated */
 
 #define BATCH_BUFFERS  4
 #define BUFFER_PAGES   512
 #define BLOCK_ORDER    PAGE_ORDER_2M /* the largest block: one buffer full */
 #define QUEUE_SIZE_MAX 8
+#define POISON_ON      0xaa               /* `poison=on`: each byte of what is free */
+#define HOLD_NS        (2 * NSEC_PER_SEC) /* before memory that was needed is taken again */
+#define KEEP_MAX_NS    NSEC_PER_SEC       /* how long the device may keep memory that is needed */
 #define RETRY_PAGES                                                              \
     256 /* as many must have become free before a balloon that got stuck goes on \
          */
@@ -62,17 +69,6 @@ _Static_assert(PAGE_SHIFT == VIRTIO_BALLOON_PFN_SHIFT, "pages are the balloon's 
 
 enum mode { MODE_AUTO, MODE_MANUAL, MODE_OFF };
 
-/* A page full of blocks: physical address with the order in its low bits. */
-#define CHUNK_BLOCKS 510
-
-struct chunk {
-    struct chunk *below;
-    uint64_t n;
-    uint64_t blocks[CHUNK_BLOCKS];
-};
-
-_Static_assert(sizeof(struct chunk) == PAGE_SIZE, "a chunk is a page");
-
 enum phase { IDLE, INFLATING, DEFLATING };
 
 struct balloon {
@@ -84,14 +80,20 @@ struct balloon {
     bool out_of_reach;        /* what is free has no page number of 32 bits: no use in waiting */
     struct patience patience; /* with resets */
     uint64_t wish;            /* pages, as the host says */
-    uint64_t target;          /* pages, as we follow it */
-    uint64_t pages;           /* in the balloon, acknowledged */
-    struct chunk *top;        /* of the stack of blocks, those of the batch among them */
-    enum phase phase;         /* what the batch under way does */
-    unsigned in_flight;       /* its buffers that have not come back */
-    uint64_t batch_pages;     /* its pages */
-    uint64_t batch_blocks;    /* its blocks, the topmost of the stack */
-    unsigned n_buffers;       /* an inflation's buffers ... */
+    uint64_t target;          /* pages, as we follow it ... */
+    uint64_t ceiling;         /* ... but for what was taken back because memory was short */
+    uint64_t full;            /* pages, when that began */
+    uint64_t hold_end_ns;     /* not before then does the wish count again */
+    struct timer hold;
+    struct balloon_hint *hint;            /* NULL: not negotiated */
+    struct balloon_report *report;        /* NULL: not negotiated, or another device does it */
+    uint64_t pages;                       /* in the balloon, acknowledged */
+    struct block_stack blocks;            /* those of the batch among them */
+    enum phase phase;                     /* what the batch under way does */
+    unsigned in_flight;                   /* its buffers that have not come back */
+    uint64_t batch_pages;                 /* its pages */
+    uint64_t batch_blocks;                /* its blocks, the topmost of the stack */
+    unsigned n_buffers;                   /* an inflation's buffers ... */
     unsigned buffer_pages[BATCH_BUFFERS]; /* ... and how many pages each holds */
     le32 (*pfns)[BUFFER_PAGES];           /* read by the device */
     struct virtio_balloon_stat *stat;     /* read by the device */
@@ -100,6 +102,10 @@ struct balloon {
 static const struct virtio_feature features[] = {
     VIRTIO_FEATURE(VIRTIO_BALLOON_F_MUST_TELL_HOST),
     VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ),
+    VIRTIO_FEATURE(VIRTIO_BALLOON_F_DEFLATE_ON_OOM),
+    VIRTIO_FEATURE(VIRTIO_BALLOON_F_FREE_PAGE_HINT),
+    VIRTIO_FEATURE(VIRTIO_BALLOON_F_PAGE_POISON),
+    VIRTIO_FEATURE(VIRTIO_BALLOON_F_PAGE_REPORTING),
 };
 
 static struct list balloons = LIST_INIT(balloons);
@@ -108,73 +114,16 @@ static struct list lost = LIST_INIT(lost); /* as what was lent to them: no reset
 static struct event balloon_event = EVENT_INIT(balloon_event); /* whatever may need work */
 static struct thread *thread;
 static enum mode mode;
-
-/* ---- the stack of blocks */
-
-static phys_addr_t block_start(uint64_t block)
-{
-    return ALIGN_DOWN(block, PAGE_SIZE);
-}
-
-static unsigned block_order(uint64_t block)
-{
-    return block % PAGE_SIZE;
-}
-
-/* Room for one more block on top; false: no memory for a chunk. */
-static bool make_room(struct balloon *balloon)
-{
-    struct chunk *chunk;
-
-    if (balloon->top && balloon->top->n < CHUNK_BLOCKS)
-        return true;
-    chunk = (struct chunk *)(uintptr_t)page_alloc(0);
-    if (!chunk)
-        return false;
-    chunk->below = balloon->top;
-    chunk->n = 0;
-    balloon->top = chunk;
-    return true;
-}
-
-static void push(struct balloon *balloon, phys_addr_t start, unsigned order)
-{
-    struct chunk *chunk = balloon->top;
-
-    chunk->blocks[chunk->n++] = start | order;
-}
-
-static void drop_empty_chunks(struct balloon *balloon)
-{
-    while (balloon->top && balloon->top->n == 0) {
-        struct chunk *empty = balloon->top;
-
-        balloon->top = empty->below;
-        page_free((uintptr_t)empty, 0);
-    }
-}
+static uint8_t poison;           /* what free memory is filled with, with PAGE_POISON */
+static uint64_t needed;          /* pages that the guest lacks ... */
+static uint64_t needed_since_ns; /* ... from then on */
 
 /* The topmost block goes back to the page allocator. */
 static void free_top_block(struct balloon *balloon)
 {
-    uint64_t block = balloon->top->blocks[--balloon->top->n];
+    uint64_t block = block_pop(&balloon->blocks);
 
     page_free_top(block_start(block), block_order(block));
-    drop_empty_chunks(balloon);
-}
-
-/* Halves the topmost block; the upper half lies on top then. false: no memory for its entry. */
-static bool split_top_block(struct balloon *balloon)
-{
-    uint64_t *block = &balloon->top->blocks[balloon->top->n - 1];
-    unsigned order = block_order(*block) - 1;
-    phys_addr_t start = block_start(*block);
-
-    if (!make_room(balloon))
-        return false;
-    *block = start | order;
-    push(balloon, start + PAGE_BYTES(order), order);
-    return true;
 }
 
 /* ---- batches */
@@ -218,7 +167,7 @@ static phys_addr_t take_block(struct balloon *balloon, uint64_t pages, unsigned 
 {
     phys_addr_t start;
 
-    if (!make_room(balloon))
+    if (!block_make_room(&balloon->blocks))
         return 0;
     start = page_alloc_top(MIN(order_within(pages), BLOCK_ORDER), order);
     if (!start)
@@ -229,7 +178,7 @@ static phys_addr_t take_block(struct balloon *balloon, uint64_t pages, unsigned 
         return 0;
     }
     balloon->out_of_reach = false;
-    push(balloon, start, *order);
+    block_push(&balloon->blocks, start, *order);
     balloon->batch_blocks++;
     balloon->batch_pages += UINT64_C(1) << *order;
     return start;
@@ -281,7 +230,7 @@ static void grow(struct balloon *balloon, uint64_t wanted)
             balloon->buffer_pages[balloon->n_buffers++] = n;
         wanted -= n;
     }
-    drop_empty_chunks(balloon);
+    block_drop_room(&balloon->blocks);
     lend_inflation(balloon);
 }
 
@@ -292,15 +241,15 @@ static void grow(struct balloon *balloon, uint64_t wanted)
 static void shrink(struct balloon *balloon, uint64_t surplus)
 {
     struct virtio_queue *queue = &balloon->deflate;
-    struct chunk *chunk;
+    struct block_chunk *chunk;
     uint64_t at;
     unsigned index = 0, n = 0;
 
-    while (UINT64_C(1) << block_order(balloon->top->blocks[balloon->top->n - 1]) > surplus) {
-        if (!split_top_block(balloon))
+    while (UINT64_C(1) << block_order(block_top(&balloon->blocks)) > surplus) {
+        if (!block_split_top(&balloon->blocks))
             return;
     }
-    chunk = balloon->top;
+    chunk = balloon->blocks.top;
     at = chunk->n;
     while (chunk) {
         uint64_t block = chunk->blocks[at - 1], pages = UINT64_C(1) << block_order(block);
@@ -331,6 +280,13 @@ static void write_actual(struct balloon *balloon)
                         (uint32_t)balloon->pages, sizeof(le32));
 }
 
+/* So many pages are the guest's again, of those that it lacked. */
+static void came_back(uint64_t pages)
+{
+    needed -= MIN(needed, pages);
+    pressure_given();
+}
+
 /* The batch is the balloon's, or ours again. */
 static void finish_batch(struct balloon *balloon)
 {
@@ -340,6 +296,7 @@ static void finish_batch(struct balloon *balloon)
         balloon->pages -= balloon->batch_pages;
         while (balloon->batch_blocks--)
             free_top_block(balloon);
+        came_back(balloon->batch_pages);
     }
     balloon->phase = IDLE;
     balloon->batch_pages = balloon->batch_blocks = 0;
@@ -362,24 +319,38 @@ static int reap(struct balloon *balloon, struct virtio_queue *queue)
 
 /* ---- statistics, §5.5.6.3 */
 
-#define N_STATS 8
+/* Not in the standard yet; hosts that do not know them pass them over. */
+#define STAT_OOM_KILL    10 /* programs ended for want of memory */
+#define STAT_ALLOC_STALL 11 /* allocations that had to wait */
+
+/* A buffer is to be a multiple of 6 bytes (§5.5.6.3.1), and an entry has 10. */
+#define N_STATS 12
+
+_Static_assert(N_STATS * sizeof(struct virtio_balloon_stat) % 6 == 0, "of 6 bytes as well");
 
 static void fill_stats(struct virtio_balloon_stat *stat)
 {
     struct page_stats pages;
     struct vmem_stats window;
 
+    uint64_t told; /* free, but for the host's knowing */
+
     page_get_stats(&pages);
     vmem_get_stats(&window);
+    told = pages.hinted + pages.reporting;
     const struct virtio_balloon_stat now[N_STATS] = {
         { VIRTIO_BALLOON_S_SWAP_IN, 0 },
         { VIRTIO_BALLOON_S_SWAP_OUT, 0 },
         { VIRTIO_BALLOON_S_MAJFLT, 0 },
         { VIRTIO_BALLOON_S_MINFLT, window.faults },
-        { VIRTIO_BALLOON_S_MEMFREE, pages.free * PAGE_SIZE },
+        { VIRTIO_BALLOON_S_MEMFREE, (pages.free + told) * PAGE_SIZE },
         { VIRTIO_BALLOON_S_MEMTOT, (pages.total - pages.ballooned) * PAGE_SIZE },
-        { VIRTIO_BALLOON_S_AVAIL, page_available() * PAGE_SIZE },
+        { VIRTIO_BALLOON_S_AVAIL, (page_available() + told) * PAGE_SIZE },
         { VIRTIO_BALLOON_S_CACHES, 0 },
+        { VIRTIO_BALLOON_S_HTLB_PGALLOC, window.large },
+        { VIRTIO_BALLOON_S_HTLB_PGFAIL, window.large_refused },
+        { STAT_OOM_KILL, 0 }, /* who gets none is told so */
+        { STAT_ALLOC_STALL, pressure_stalls() },
     };
 
     for (unsigned i = 0; i < N_STATS; i++)
@@ -427,9 +398,43 @@ static int read_wish(struct balloon *balloon)
     balloon->wish = num_pages;
     if (mode == MODE_AUTO && balloon->target != num_pages) {
         balloon->target = num_pages;
+        balloon->ceiling = UINT64_MAX;
         balloon->limited = false;
     }
     return 0;
+}
+
+/* Pages wished for, less what the guest cannot do without (§5.5.6: DEFLATE_ON_OOM). */
+static uint64_t target_now(struct balloon *balloon)
+{
+    if (needed && virtio_has(balloon->device, VIRTIO_BALLOON_F_DEFLATE_ON_OOM)) {
+        if (balloon->ceiling == UINT64_MAX)
+            balloon->full = balloon->pages;
+        balloon->ceiling = balloon->pages - MIN(balloon->pages, needed);
+        balloon->hold_end_ns = clock_monotonic_ns() + HOLD_NS;
+    }
+    return MIN(balloon->target, balloon->ceiling);
+}
+
+/* What was taken back is free again, and has not been wanted for a while. */
+static bool is_relaxed(const struct balloon *balloon)
+{
+    return !needed && clock_monotonic_ns() >= balloon->hold_end_ns &&
+           !page_missing(balloon->full - balloon->pages);
+}
+
+static void wait_below_ceiling(struct balloon *balloon)
+{
+    if (clock_monotonic_ns() < balloon->hold_end_ns)
+        timer_start(&balloon->hold, balloon->hold_end_ns);
+    else
+        page_watch(balloon->full - balloon->pages, &balloon_event);
+}
+
+static void hold_is_over(struct timer *timer)
+{
+    (void)timer;
+    event_signal(&balloon_event);
 }
 
 /* There is nothing to give now: said once a wish, tried again when memory is free. */
@@ -448,21 +453,36 @@ static void wait_for_memory(struct balloon *balloon)
 
 static void follow(struct balloon *balloon)
 {
-    if (balloon->pages > balloon->target)
-        shrink(balloon, balloon->pages - balloon->target);
-    else if (balloon->pages < balloon->target)
-        grow(balloon, balloon->target - balloon->pages);
+    uint64_t target;
+
+    if (balloon->ceiling < balloon->target && is_relaxed(balloon))
+        balloon->ceiling = UINT64_MAX;
+    target = target_now(balloon);
+    if (balloon->pages > target)
+        shrink(balloon, balloon->pages - target);
+    else if (balloon->pages < target)
+        grow(balloon, target - balloon->pages);
     if (balloon->phase != IDLE)
         return;
-    if (balloon->pages < balloon->target)
+    if (balloon->pages < target)
         wait_for_memory(balloon);
-    else if (balloon->pages > balloon->target)
+    else if (balloon->pages < balloon->target)
+        wait_below_ceiling(balloon);
+    else if (balloon->pages > target)
         page_watch(1, &balloon_event); /* for the note that a block was halved */
     else
         balloon->limited = false;
 }
 
 /* ---- a device that lost its way */
+
+/* 0, or -EIO: it does not settle. */
+static int read_config(struct balloon *balloon)
+{
+    int error = read_wish(balloon);
+
+    return error || !balloon->hint ? error : balloon_hint_read(balloon->hint);
+}
 
 static void drain(struct virtio_queue *queue)
 {
@@ -472,17 +492,39 @@ static void drain(struct virtio_queue *queue)
         ;
 }
 
+static void drain_all(struct balloon *balloon)
+{
+    drain(&balloon->inflate);
+    drain(&balloon->deflate);
+    if (balloon->has_stats)
+        drain(&balloon->stats);
+    if (balloon->hint) {
+        drain(&balloon->hint->queue);
+        balloon_hint_cut_off(balloon->hint);
+    }
+    if (balloon->report) {
+        drain(&balloon->report->queue);
+        balloon_report_cut_off(balloon->report);
+    }
+}
+
 /* Initialization is over, for the first time or again: what the device has to know. */
 static int begin(struct balloon *balloon)
 {
-    int error = virtio_start(balloon->device);
+    int error;
 
+    if (virtio_has(balloon->device, VIRTIO_BALLOON_F_PAGE_POISON))
+        virtio_config_write(balloon->device, offsetof(struct virtio_balloon_config, poison_val),
+                            poison * UINT32_C(0x01010101), sizeof(le32));
+    error = virtio_start(balloon->device);
     if (error)
         return error;
     write_actual(balloon);
     if (balloon->has_stats)
         send_stats(balloon);
-    return read_wish(balloon);
+    if (balloon->report)
+        balloon_report_begin(balloon->report);
+    return read_config(balloon);
 }
 
 /* The pages stay in the balloon, and are acknowledged on their way out, before they are used. */
@@ -520,10 +562,7 @@ static void recover(struct balloon *balloon, const char *why)
         give_up(balloon, "the device does not answer a reset, what was lent to it stays lost");
         return;
     }
-    drain(&balloon->inflate);
-    drain(&balloon->deflate);
-    if (balloon->has_stats)
-        drain(&balloon->stats);
+    drain_all(balloon);
     if (!patience_lasts(&balloon->patience)) {
         give_up(balloon, "the device was reset too often");
     } else if (virtio_reinit(balloon->device) || begin(balloon)) {
@@ -541,6 +580,10 @@ static const char *what_is_broken(const struct balloon *balloon)
 
     if (!why)
         why = virtq_broken_reason(&balloon->deflate.ring);
+    if (!why && balloon->hint)
+        why = virtq_broken_reason(&balloon->hint->queue.ring);
+    if (!why && balloon->report)
+        why = virtq_broken_reason(&balloon->report->queue.ring);
     return why ? why : virtq_broken_reason(&balloon->stats.ring);
 }
 
@@ -554,7 +597,7 @@ static const char *look(struct balloon *balloon)
 
         if (why)
             return why;
-        if (read_wish(balloon))
+        if (read_config(balloon))
             return "the device's configuration does not settle";
     }
     if (reap(balloon, &balloon->inflate) || reap(balloon, &balloon->deflate) ||
@@ -563,14 +606,41 @@ static const char *look(struct balloon *balloon)
     return NULL;
 }
 
-static void work(struct balloon *balloon)
+/* The device has free memory that it was only to be told of. */
+static bool keeps_memory(const struct balloon *balloon)
+{
+    return (balloon->hint && balloon->hint->in_flight) || (balloon->report && balloon->report->n);
+}
+
+/* Hints and reports. NULL; or why the device has to be reset. *again: there is more to do. */
+static const char *tell_of_free_memory(struct balloon *balloon, bool *again)
+{
+    bool had = keeps_memory(balloon);
+    uint64_t gave = 0;
+
+    if ((balloon->hint && balloon_hint_work(balloon->hint, needed, &gave, again)) ||
+        (balloon->report && balloon_report_work(balloon->report, needed != 0)))
+        return what_is_broken(balloon);
+    if (gave || (had && !keeps_memory(balloon)))
+        came_back(gave);
+    if (needed && keeps_memory(balloon) && clock_monotonic_ns() - needed_since_ns > KEEP_MAX_NS)
+        return "the device keeps free memory that is needed";
+    return NULL;
+}
+
+/* true: there is more to do. */
+static bool work(struct balloon *balloon)
 {
     const char *trouble = look(balloon);
+    bool again = false;
 
+    if (!trouble && (balloon->hint || balloon->report))
+        trouble = tell_of_free_memory(balloon, &again);
     if (trouble)
         recover(balloon, trouble);
     if (!balloon->dead && balloon->phase == IDLE)
         follow(balloon);
+    return again;
 }
 
 /* true: safe to sleep, as far as this balloon goes. */
@@ -581,6 +651,10 @@ static bool arm(struct balloon *balloon)
     busy |= virtq_arm(&balloon->deflate.ring, 1);
     if (balloon->has_stats)
         busy |= virtq_arm(&balloon->stats.ring, 1);
+    if (balloon->hint)
+        busy |= virtq_arm(&balloon->hint->queue.ring, 1);
+    if (balloon->report)
+        busy |= virtq_arm(&balloon->report->queue.ring, 1);
     return !busy;
 }
 
@@ -594,7 +668,7 @@ static bool work_on_all(void)
 
         if (balloon->dead)
             continue;
-        work(balloon);
+        may_sleep &= !work(balloon);
         if (balloon->dead) /* and perhaps removed from this list */
             return false;
         may_sleep &= arm(balloon);
@@ -619,16 +693,65 @@ void virtio_balloon_follow(void)
         struct balloon *balloon = CONTAINER_OF(link, struct balloon, link);
 
         balloon->target = balloon->wish;
+        balloon->ceiling = UINT64_MAX;
         balloon->limited = false;
     }
     event_signal(&balloon_event);
 }
 
+/* Pages that can be had back: see kernel/pressure.h. */
+static uint64_t lent(const struct balloon *balloon)
+{
+    uint64_t pages = 0;
+
+    if (balloon->dead)
+        return 0;
+    if (virtio_has(balloon->device, VIRTIO_BALLOON_F_DEFLATE_ON_OOM))
+        pages = balloon->pages + (balloon->phase == INFLATING ? balloon->batch_pages : 0);
+    if (balloon->hint)
+        pages += balloon->hint->pages;
+    if (balloon->report)
+        pages += balloon_report_pages(balloon->report);
+    return pages;
+}
+
+static bool give(uint64_t pages)
+{
+    struct list *link;
+    uint64_t can = 0;
+
+    LIST_FOR_EACH (link, &balloons)
+        can += lent(CONTAINER_OF(link, struct balloon, link));
+    if (pages && !needed)
+        needed_since_ns = clock_monotonic_ns();
+    needed = can >= pages ? pages : 0;
+    if (needed)
+        event_signal(&balloon_event);
+    return needed != 0;
+}
+
 /* ---- bringing it up */
+
+/*
+ * Queues are numbered as the features were negotiated (§5.5.2). All that add one are
+ * accepted where they are offered, so that both ways to count agree.
+ */
+static int set_up_more_queues(struct balloon *balloon, uint16_t index)
+{
+    struct virtio_device *device = balloon->device;
+    int error = 0;
+
+    if (balloon->hint)
+        error = balloon_hint_init(balloon->hint, device, index++, &balloon_event);
+    if (!error && balloon->report)
+        error = balloon_report_init(balloon->report, device, index, &balloon_event);
+    return error;
+}
 
 static int set_up_queues(struct balloon *balloon)
 {
     struct virtio_device *device = balloon->device;
+    uint16_t index = QUEUE_DEFLATE + 1;
     int error;
 
     balloon->has_stats = virtio_has(device, VIRTIO_BALLOON_F_STATS_VQ);
@@ -638,7 +761,9 @@ static int set_up_queues(struct balloon *balloon)
         error = virtio_queue_setup(device, &balloon->deflate, QUEUE_DEFLATE, QUEUE_SIZE_MAX, 0,
                                    &balloon_event);
     if (!error && balloon->has_stats)
-        error = virtio_queue_setup(device, &balloon->stats, QUEUE_STATS, 1, 0, &balloon_event);
+        error = virtio_queue_setup(device, &balloon->stats, index++, 1, 0, &balloon_event);
+    if (!error)
+        error = set_up_more_queues(balloon, index);
     if (error)
         return error;
     virtio_queue_ignore_lengths(&balloon->inflate); /* §5.5.6.2.1 */
@@ -666,6 +791,8 @@ static int start(struct balloon *balloon)
     balloon->stat = kalloc(N_STATS * sizeof(*balloon->stat));
     if (!balloon->pfns || !balloon->stat)
         return -ENOMEM;
+    if (virtio_has(balloon->device, VIRTIO_BALLOON_F_PAGE_POISON))
+        page_poison_with(poison);
     virtio_config_watch(balloon->device, &balloon_event);
     error = start_thread();
     return error ? error : begin(balloon);
@@ -681,12 +808,19 @@ static void retire(struct balloon *balloon)
     bool forgotten;
 
     balloon->dead = true; /* before the reset, during which others run */
+    timer_cancel(&balloon->hold);
+    if (balloon->report)
+        balloon_report_end(balloon->report);
     forgotten = virtio_reset(balloon->device) == 0;
     list_append(forgotten ? &retired : &lost, &balloon->link);
     if (!forgotten)
         return;
-    while (balloon->top)
+    while (balloon->blocks.top)
         free_top_block(balloon);
+    if (balloon->hint)
+        balloon_hint_free(balloon->hint);
+    if (balloon->report)
+        balloon_report_cut_off(balloon->report);
     if (balloon->pfns)
         dma_free(balloon->pfns, BATCH_BUFFERS * sizeof(*balloon->pfns));
     kfree(balloon->stat);
@@ -700,12 +834,51 @@ static void free_retired(void)
         kfree(CONTAINER_OF(link, struct balloon, link));
 }
 
+/* In one piece with what its features need. NULL: no memory. */
+static struct balloon *new_balloon(struct virtio_device *device)
+{
+    bool hints = virtio_has(device, VIRTIO_BALLOON_F_FREE_PAGE_HINT);
+    bool reports = virtio_has(device, VIRTIO_BALLOON_F_PAGE_REPORTING) && balloon_report_wanted();
+    struct balloon *balloon = kalloc(sizeof(*balloon) + (hints ? sizeof(struct balloon_hint) : 0) +
+                                     (reports ? sizeof(struct balloon_report) : 0));
+    void *behind;
+
+    if (!balloon)
+        return NULL;
+    behind = balloon + 1;
+    balloon->hint = hints ? behind : NULL;
+    balloon->report = reports ? (void *)((struct balloon_hint *)behind + hints) : NULL;
+    balloon->device = device;
+    balloon->ceiling = UINT64_MAX;
+    timer_init(&balloon->hold, hold_is_over);
+    return balloon;
+}
+
 static enum mode wanted_mode(void)
 {
     static const char *const names[] = { "auto", "manual", "off" };
     int choice = cmdline_choice("balloon", names, ARRAY_SIZE(names));
 
     return choice < 0 ? MODE_AUTO : (enum mode)choice;
+}
+
+/*
+ * PAGE_POISON promises that free memory is filled, so it is accepted only where it is.
+ * Without it nobody relies on what free memory holds.
+ */
+static bool refuses(unsigned bit)
+{
+    static const char *const names[] = { "off", "on", "zero" };
+    static const uint8_t bytes[] = { 0, POISON_ON, 0 };
+    int choice;
+
+    if (bit != VIRTIO_BALLOON_F_PAGE_POISON)
+        return false;
+    choice = cmdline_choice("poison", names, ARRAY_SIZE(names));
+    if (choice <= 0)
+        return true;
+    poison = bytes[choice];
+    return false;
 }
 
 static int probe(struct virtio_device *device)
@@ -719,11 +892,11 @@ static int probe(struct virtio_device *device)
         return 0;
     }
     free_retired();
-    balloon = kalloc(sizeof(*balloon));
+    balloon = new_balloon(device);
     if (!balloon)
         return -ENOMEM;
     device->driver_state = balloon;
-    balloon->device = device;
+    pressure_ask(give);
     error = start(balloon);
     if (error) {
         retire(balloon);
@@ -749,6 +922,7 @@ const struct virtio_driver virtio_balloon_driver LINKER_SET(virtio_drivers) = {
     .type = VIRTIO_ID_BALLOON,
     .features = features,
     .n_features = ARRAY_SIZE(features),
+    .refuses = refuses,
     .patient = true,
     .probe = probe,
     .remove = remove,
@@ -770,6 +944,10 @@ static void tell(struct report *report)
         report_number(report, "target_bytes", balloon->target * PAGE_SIZE);
         report_number(report, "actual_bytes", balloon->pages * PAGE_SIZE);
         report_number(report, "limited", balloon->limited);
+        if (balloon->hint)
+            report_number(report, "hinted_bytes", balloon->hint->pages * PAGE_SIZE);
+        if (balloon->report)
+            report_number(report, "reports_bytes", balloon->report->reported * PAGE_SIZE);
         report_close(report);
     }
     report_close(report);

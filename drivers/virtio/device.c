@@ -241,6 +241,8 @@ static bool accept_some(const struct virtio_device *dev, const struct virtio_fea
         if (virtio_features_have(accepted, bit) || !virtio_features_have(&dev->offered, bit) ||
             !prerequisites_met(&list[i], accepted))
             continue;
+        if (dev->driver->refuses && dev->driver->refuses(bit))
+            continue;
         virtio_features_add(accepted, bit);
         grew = true;
     }

@@ -199,6 +199,7 @@ struct virtio_driver {
     uint32_t type;                         /* VIRTIO_ID_... */
     const struct virtio_feature *features; /* besides the ring's and the transport's */
     unsigned n_features;
+    bool (*refuses)(unsigned bit); /* a feature of those, this time; may be NULL */
     bool patient; /* without interrupts: nobody waits for the device but the device for us */
     int (*probe)(struct virtio_device *dev);
     void (*remove)(struct virtio_device *dev);

@@ -30,7 +30,8 @@
 
 #define STEPS_MAX    512
 #define CONFIG_BYTES 64
-#define QUEUES       3
+#define QUEUES       5
+#define SIZES        3 /* of queues in a script; those behind have the last one */
 #define REQUESTS     16
 #define SECTOR_LIMIT 64
 #define FRAMES       12
@@ -55,7 +56,7 @@ enum {
 /* How an input begins; tests/fuzz/make-seeds knows it too. */
 struct script {
     uint8_t type, flags, n_vectors, refused_from, reset_polls, unsettled, config_bytes, allocs;
-    uint16_t queue_size[QUEUES];
+    uint16_t queue_size[SIZES];
     uint32_t features[VIRTIO_FEATURE_WORDS];
     uint8_t config[CONFIG_BYTES];
 } __attribute__((packed));
@@ -66,6 +67,12 @@ static bool lied; /* in its rings, when it had been reset so often: */
 static unsigned resets_at_lie;
 static bool was_stuck;
 static bool was_added;
+
+/* Of the device; a balloon has most of them. */
+static unsigned queues(void)
+{
+    return fake.device.type == VIRTIO_ID_BALLOON ? QUEUES : SIZES;
+}
 
 /* ---- pages for the balloon: they exist by their numbers only, and are never to be touched */
 
@@ -157,6 +164,107 @@ void page_get_stats(struct page_stats *stats)
 uint64_t page_available(void)
 {
     return PAGES - pages_taken;
+}
+
+/* ---- a few blocks that are hinted and reported: these are real, and may be written over */
+
+#define FREE_BLOCKS 4
+#define FREE_BYTES  PAGE_BYTES(PAGE_ORDER_2M)
+
+enum free_block { BLOCK_FREE, BLOCK_REPORTED, BLOCK_HINTED, BLOCK_REPORTING };
+
+static uint8_t free_memory[FREE_BLOCKS][FREE_BYTES] __attribute__((aligned(FREE_BYTES)));
+static enum free_block free_blocks[FREE_BLOCKS];
+static struct event *reporter;
+
+static phys_addr_t take_free_block(enum free_block from, enum free_block to)
+{
+    for (unsigned i = 0; i < FREE_BLOCKS; i++) {
+        if (free_blocks[i] == from) {
+            free_blocks[i] = to;
+            return (uintptr_t)free_memory[i];
+        }
+    }
+    return 0;
+}
+
+static void put_free_block(phys_addr_t start, enum free_block from, enum free_block to)
+{
+    uint64_t i = (start - (uintptr_t)free_memory) / FREE_BYTES;
+
+    expect(i < FREE_BLOCKS && free_blocks[i] == from, "a block comes back once");
+    free_blocks[i] = to;
+}
+
+phys_addr_t page_alloc_hint(unsigned max_order, unsigned *order)
+{
+    expect(max_order >= PAGE_ORDER_2M, "whole units are hinted");
+    *order = PAGE_ORDER_2M;
+    return take_free_block(BLOCK_FREE, BLOCK_HINTED);
+}
+
+void page_free_hint(phys_addr_t start, unsigned order)
+{
+    expect(order == PAGE_ORDER_2M, "as it was taken");
+    put_free_block(start, BLOCK_HINTED, BLOCK_FREE);
+}
+
+void page_report_to(struct event *event, unsigned min_order)
+{
+    expect(!event || min_order == PAGE_ORDER_2M, "from 2 MiB on");
+    expect(!event || !reporter, "one reports");
+    reporter = event;
+}
+
+unsigned page_take_rested(struct page_block *blocks, unsigned max, uint64_t pages)
+{
+    expect(max && pages, "it has room");
+    blocks->order = PAGE_ORDER_2M;
+    blocks->start = take_free_block(BLOCK_FREE, BLOCK_REPORTING);
+    return blocks->start ? 1 : 0;
+}
+
+void page_put_rested(const struct page_block *block, bool reported)
+{
+    put_free_block(block->start, BLOCK_REPORTING, reported ? BLOCK_REPORTED : BLOCK_FREE);
+}
+
+bool page_let_rest(void)
+{
+    for (unsigned i = 0; i < FREE_BLOCKS; i++)
+        if (free_blocks[i] == BLOCK_FREE)
+            return true;
+    return false;
+}
+
+bool page_freed_since_rest(void)
+{
+    return page_let_rest();
+}
+
+uint64_t page_missing(uint64_t pages)
+{
+    return pages > PAGES - pages_taken ? pages - (PAGES - pages_taken) : 0;
+}
+
+void page_poison_with(uint8_t byte)
+{
+    (void)byte;
+}
+
+void page_poison(phys_addr_t start, unsigned order)
+{
+    (void)start;
+    (void)order;
+}
+
+static void end_free_blocks(void)
+{
+    for (unsigned i = 0; i < FREE_BLOCKS; i++) {
+        expect(was_stuck || free_blocks[i] <= BLOCK_REPORTED, "no block is hinted or reported");
+        free_blocks[i] = BLOCK_FREE;
+    }
+    expect(!reporter, "nobody reports");
 }
 
 void vmem_get_stats(struct vmem_stats *stats)
@@ -286,7 +394,7 @@ static void kicked(struct fake_transport *transport, unsigned queue)
 
 static void lie(struct input *input)
 {
-    unsigned queue = take8(input) % QUEUES;
+    unsigned queue = take8(input) % queues();
     uint32_t id = take8(input), len = take16(input);
     struct fake_transport_queue *of = &fake.queues[queue];
 
@@ -538,6 +646,7 @@ static void balloon_round(void)
 static void end_balloon(void)
 {
     expect(was_stuck || (pages_taken == 0 && n_chunks == 0), "every page is free again");
+    end_free_blocks();
     memset(page_taken, 0, sizeof(page_taken));
     pages_taken = 0;
     while (n_chunks)
@@ -574,12 +683,12 @@ static void step(struct input *input)
 
     switch (what & 15) {
     case 0:
-        serve(n % QUEUES, 1 + n / QUEUES, 0, 0);
+        serve(n % queues(), 1 + n / queues(), 0, 0);
         break;
     case 1: {
         uint8_t status = take8(input);
 
-        serve(n % QUEUES, 1, status, take16(input));
+        serve(n % queues(), 1, status, take16(input));
         break;
     }
     case 2:
@@ -601,7 +710,7 @@ static void step(struct input *input)
         fake.offered.word[n % VIRTIO_FEATURE_WORDS] ^= UINT32_C(1) << take8(input) % 32;
         break;
     case 9:
-        fake.queues[n % QUEUES].size_max = take16(input);
+        fake.queues[n % queues()].size_max = take16(input);
         break;
     case 10:
         fake.reset_never_ends = n & 1;
@@ -613,7 +722,7 @@ static void step(struct input *input)
             ;
         break;
     case 12:
-        fake_transport_interrupt_always(&fake, n % QUEUES);
+        fake_transport_interrupt_always(&fake, n % queues());
         break;
     case 13:
         fake.refuse_features_ok = n & 1;
@@ -646,7 +755,7 @@ static void begin(struct input *input)
     memcpy(fake.config, script.config, sizeof(script.config));
     fake.device.config_bytes = script.config_bytes % (CONFIG_BYTES + 1);
     for (unsigned i = 0; i < QUEUES; i++)
-        fake.queues[i].size_max = script.queue_size[i];
+        fake.queues[i].size_max = script.queue_size[i < SIZES ? i : SIZES - 1];
     fake.n_vectors = script.n_vectors % FAKE_VECTORS;
     fake.vectors_refused_from = script.refused_from;
     fake.reset_polls = script.reset_polls;
@@ -666,7 +775,8 @@ static void nothing_is_left(void)
     expect(host_irqs_free == HOST_IRQS, "no interrupt vector is left");
     expect(!host_next_timer(UINT64_MAX), "no timer is left");
     expect(!host_event_is_polled(&netdev_event), "no event is polled any more");
-    /* A driver keeps its struct, a network card what frames are told apart by: users may still ask.
+    /* A driver keeps its struct, a network card what frames are told apart by: users may still
+     * ask.
      */
     expect(was_stuck || (left.objects <= (netdev ? 3 : 1) && left.dma <= (netdev ? 1 : 0)),
            "all memory is given back");

@@ -11,8 +11,8 @@ pci_FUZZ_SRCS := drivers/pci/bar.c drivers/pci/claim.c drivers/pci/line.c driver
                  tests/fuzz/memory.c $(addprefix tests/host/,clock.c cmdline.c event.c fake_pci.c irq.c log.c panic.c ports.c registers.c)
 
 FUZZ_TARGETS += config
-config_FUZZ_SRCS := drivers/virtio/balloon.c $(VIRTIO_CORE) drivers/virtio/net.c \
-                    kernel/blkdev.c tests/host/smp.c lib/base/format.c tests/fuzz/disks.c tests/fuzz/memory.c \
+config_FUZZ_SRCS := $(addprefix drivers/virtio/,balloon.c balloon_blocks.c balloon_hint.c balloon_report.c) $(VIRTIO_CORE) drivers/virtio/net.c \
+                    kernel/blkdev.c kernel/pressure.c tests/host/smp.c lib/base/format.c tests/fuzz/disks.c tests/fuzz/memory.c \
                     $(addprefix tests/host/,clock.c cmdline.c event.c fake_device.c fake_transport.c irq.c log.c \
                     panic.c random.c)
 

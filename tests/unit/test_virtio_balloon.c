@@ -19,6 +19,7 @@
 #include "drivers/virtio/spec/ids.h"
 #include "kernel/clock.h"
 #include "kernel/page.h"
+#include "kernel/pressure.h"
 #include "kernel/report.h"
 #include "kernel/thread.h"
 #include "kernel/timer.h"
@@ -38,6 +39,9 @@
 #define INFLATE  0
 #define DEFLATE  1
 #define STATS    2
+#define HINT     3 /* where both are offered */
+#define REPORT   4
+#define QUEUES   5
 #define GARBAGE  0xdd
 #define MAX_HELD 64
 
@@ -49,8 +53,13 @@ static struct page_stats before;
 
 /* How the device behaves. */
 static bool holds_inflates, holds_deflates; /* finishes no buffers of this kind */
-static bool keeps_quiet;                    /* does what it is asked to, and does not tell */
-static bool is_not_heard;                   /* tells it beside a lie */
+static bool holds_hints, holds_reports;
+static uint64_t n_reported; /* pages, in sum */
+static uint64_t n_hinted;   /* pages, of the round */
+static uint32_t commands[64];
+static unsigned n_commands;
+static bool keeps_quiet;  /* does what it is asked to, and does not tell */
+static bool is_not_heard; /* tells it beside a lie */
 static bool answers_backwards;
 static unsigned idle_rounds, n_writes_of_actual;
 static void (*each_round)(void);
@@ -149,9 +158,54 @@ static void give_page_back(le32 pfn)
     n_in_balloon--;
 }
 
+/* What the host may drop: it does so at once. */
+static uint64_t drop(const struct fake_piece *piece)
+{
+    assert_in_range(piece->bytes, 2 * MIB, MEMORY);
+    assert_int_equal((uintptr_t)piece->start % (2 * MIB), 0);
+    for (uint32_t at = 0; at < piece->bytes; at += PAGE_SIZE) {
+        unsigned char *page = page_of((le32)(((uintptr_t)piece->start + at) / PAGE_SIZE));
+
+        assert_int_equal(in_balloon[((uintptr_t)page - HOST_MEMORY) / PAGE_SIZE], 0);
+        if (virtio_has(&fake.device, VIRTIO_BALLOON_F_PAGE_POISON))
+            memset(page, (int)(config()->poison_val & 0xff), 64);
+        else
+            memset(page, GARBAGE, 64);
+    }
+    return piece->bytes / PAGE_SIZE;
+}
+
+static void serve_report(struct fake_chain *chain)
+{
+    assert_int_equal(chain->n_readable, 0);
+    for (unsigned i = 0; i < chain->n_writable; i++)
+        n_reported += drop(&chain->pieces[i]);
+    fake_push(&fake.queues[REPORT].ring, chain, told_length);
+}
+
+static void serve_hint(struct fake_chain *chain)
+{
+    if (chain->n_readable) {
+        assert_int_equal(chain->readable_bytes, 4);
+        assert_int_equal(chain->n_writable, 0);
+        assert_in_range(n_commands, 0, 63);
+        fake_read(chain, 0, &commands[n_commands++], 4);
+    } else {
+        assert_int_equal(chain->n_writable, 1);
+        assert_true(n_commands && commands[n_commands - 1] > VIRTIO_BALLOON_CMD_ID_DONE);
+        n_hinted += drop(&chain->pieces[0]);
+    }
+    fake_push(&fake.queues[HINT].ring, chain, told_length);
+}
+
 static void serve_chain(unsigned queue, struct fake_chain *chain)
 {
     static le32 pfns[1024];
+
+    if (queue >= HINT) {
+        queue == HINT ? serve_hint(chain) : serve_report(chain);
+        return;
+    }
     size_t n = fake_read(chain, 0, pfns, sizeof(pfns)) / sizeof(le32);
 
     assert_int_equal(chain->n_writable, 0);
@@ -190,6 +244,10 @@ static void on_idle(void)
         serve_queue(INFLATE);
     if (!holds_deflates)
         serve_queue(DEFLATE);
+    if (!holds_hints)
+        serve_queue(HINT);
+    if (!holds_reports)
+        serve_queue(REPORT);
     if (each_round)
         each_round();
     if (thread_until())
@@ -231,9 +289,12 @@ static void go_idle(void)
 
 static void on_config_write(struct fake_transport *transport, uint32_t offset, unsigned bytes)
 {
-    (void)transport;
-    assert_int_equal(offset, offsetof(struct virtio_balloon_config, actual));
     assert_int_equal(bytes, 4);
+    if (offset == offsetof(struct virtio_balloon_config, poison_val)) {
+        assert_false(transport->status & VIRTIO_CONFIG_S_DRIVER_OK);
+        return;
+    }
+    assert_int_equal(offset, offsetof(struct virtio_balloon_config, actual));
     n_writes_of_actual++;
 }
 
@@ -263,6 +324,8 @@ static int plug_in(void **state)
     keeps_quiet = is_not_heard = false;
     n_in_balloon = 0;
     holds_inflates = holds_deflates = answers_backwards = false;
+    holds_hints = holds_reports = false;
+    n_reported = n_hinted = n_commands = 0;
     each_round = NULL;
     idle_rounds = n_writes_of_actual = told_length = 0;
     host_dma_low = false;
@@ -282,6 +345,7 @@ static int pull_out(void **state)
     fake_transport_check(&fake);
     now = pages_now();
     assert_int_equal(now.ballooned, 0);
+    assert_int_equal(now.hinted + now.reporting + now.reported, 0);
     assert_int_equal(now.free, before.free);
     assert_true(page_audit());
     return 0;
@@ -517,12 +581,16 @@ static void ask_for_stats(void)
     stats_chain = fake_pop(&fake.queues[STATS].ring);
     assert_non_null(stats_chain);
     assert_null(fake_pop(&fake.queues[STATS].ring)); /* one at a time */
-    assert_int_equal(stats_chain->readable_bytes % sizeof(struct virtio_balloon_stat), 0);
+    assert_int_equal(stats_chain->readable_bytes, 12 * sizeof(struct virtio_balloon_stat));
+    assert_int_equal(stats_chain->readable_bytes % 6, 0);
+    for (unsigned tag = 0; tag < 12; tag++)
+        stat(tag); /* the same ones each time */
 }
 
 static void statistics_tell_the_truth(void **state)
 {
-    PROVES("BAL-STAT-01", "BAL-STAT-02", "BAL-STAT-03", "BAL-STAT-04");
+    PROVES("BAL-STAT-01", "BAL-STAT-02", "BAL-STAT-03", "BAL-STAT-04", "BAL-STAT-05",
+           "BAL-STAT-08");
     uint64_t total = pages_now().total * PAGE_SIZE, free_bytes = pages_now().free * PAGE_SIZE;
 
     (void)state;
@@ -564,16 +632,449 @@ static bool is_reset_and_met(void)
     return fake.resets >= 2 && wish_is_met();
 }
 
+static void offer_everything(void)
+{
+    for (unsigned bit = 0; bit < 24; bit++)
+        fake_offer(&fake, bit);
+    fake.queues[HINT].size_max = fake.queues[REPORT].size_max = 32;
+}
+
+/* ---- reporting */
+
+static bool is_all_reported(void)
+{
+    return n_reported && pages_now().reporting == 0 && idle_rounds > 200;
+}
+
+static void report_what_is_free(void)
+{
+    idle_rounds = 0;
+    go(is_all_reported);
+}
+
+static void free_memory_is_reported_when_it_has_rested(void **state)
+{
+    PROVES("BAL-FPR-01", "BAL-FPR-05");
+    uint64_t began_ns = host_clock_ns, reported;
+
+    (void)state;
+    offer_everything();
+    add();
+    assert_int_equal(fake.queues[REPORT].kicks, 0);
+    report_what_is_free();
+    assert_in_range(pages_now().free - n_reported, 0, 1024); /* what is no whole 2 MiB */
+    assert_int_equal(pages_now().reported, n_reported);
+    assert_in_range(fake.queues[REPORT].kicks, 1, 8);
+    assert_true(host_clock_ns - began_ns >= 500 * NSEC_PER_MSEC);
+    reported = n_reported;
+    go_idle();
+    assert_int_equal(n_reported, reported); /* and not again */
+    page_free(page_alloc(PAGE_ORDER_2M + 2), PAGE_ORDER_2M + 2);
+    go_idle();
+    assert_int_equal(n_reported, reported + 2048);
+    wish(4096); /* reported memory goes into the balloon like any other */
+    go(wish_is_met);
+    wish(0);
+    go(wish_is_met);
+}
+
+static void reporting_may_start_from_larger_blocks_or_not_at_all(void **state)
+{
+    (void)state;
+    host_cmdline_key = "reporting";
+    host_cmdline_value = "off";
+    offer_everything();
+    add();
+    go_idle();
+    assert_int_equal(n_reported, 0);
+    virtio_remove(&fake.device);
+    host_cmdline_value = "16M";
+    make_device();
+    offer_everything();
+    add();
+    report_what_is_free();
+    assert_int_equal(n_reported % 4096, 0);
+    assert_int_equal(pages_now().reported, n_reported);
+}
+
+static bool is_held(void)
+{
+    for (unsigned queue = HINT; queue <= REPORT; queue++) {
+        if (fake.queues[queue].live && fake_available(&fake.queues[queue].ring))
+            return true;
+    }
+    return false;
+}
+
+/* What nobody may be given is marked in a list of all that can be had. */
+static bool can_be_had(const struct fake_chain *chain)
+{
+    bool can = false;
+
+    eat(PAGES);
+    for (unsigned i = 0; i < n_eaten; i++) {
+        for (unsigned j = 0; j < chain->n_writable; j++)
+            can |= eaten[i] - (uintptr_t)chain->pieces[j].start < chain->pieces[j].bytes;
+    }
+    while (n_eaten)
+        page_free(eaten[--n_eaten], 0);
+    return can;
+}
+
+static void what_is_being_reported_is_not_used_until_the_answer(void **state)
+{
+    PROVES("BAL-FPR-03");
+    struct fake_chain *chain;
+
+    (void)state;
+    offer_everything();
+    add();
+    holds_reports = true;
+    go(is_held);
+    chain = fake_pop(&fake.queues[REPORT].ring);
+    assert_false(can_be_had(chain));
+    assert_in_range(pages_now().reporting, 1024, PAGES / 2);
+    serve_report(chain);
+    fake_transport_interrupt(&fake, REPORT);
+    holds_reports = false;
+    report_what_is_free();
+    assert_int_equal(pages_now().reporting, 0);
+}
+
+static void a_report_cut_off_by_a_reset_is_begun_anew(void **state)
+{
+    (void)state;
+    offer_everything();
+    add();
+    wish(1000);
+    go(wish_is_met);
+    holds_reports = true;
+    go(is_held);
+    fake_transport_ask_for_reset(&fake);
+    holds_reports = false;
+    report_what_is_free();
+    assert_int_equal(fake.device.recoveries, 1);
+    assert_int_equal(pages_now().reported, n_reported);
+    assert_int_equal(pages_now().ballooned, 1000);
+}
+
+/* ---- hinting */
+
+static void command(uint32_t id)
+{
+    config()->free_page_hint_cmd_id = id;
+    fake_transport_config_changed(&fake);
+}
+
+static bool round_is_over(void)
+{
+    return n_commands && commands[n_commands - 1] == VIRTIO_BALLOON_CMD_ID_STOP;
+}
+
+static void hint(uint32_t id)
+{
+    n_commands = 0;
+    n_hinted = 0;
+    command(id);
+    go(round_is_over);
+}
+
+static void offer_hints(void)
+{
+    offer_everything();
+    fake_withdraw(&fake, VIRTIO_BALLOON_F_PAGE_REPORTING);
+    add();
+}
+
+static void free_memory_is_hinted_between_the_id_and_stop_and_held_until_done(void **state)
+{
+    PROVES("BAL-FPH-01", "BAL-FPH-02", "BAL-FPH-03", "BAL-FPH-04", "BAL-FPH-06", "BAL-FPH-10");
+    (void)state;
+    offer_hints();
+    hint(7);
+    assert_int_equal(n_commands, 2);
+    assert_int_equal(commands[0], 7);
+    assert_in_range(n_hinted, PAGES / 2, PAGES);
+    assert_int_equal(pages_now().hinted, n_hinted);
+    go_idle();
+    assert_int_equal(n_commands, 2); /* one round for an id */
+    command(VIRTIO_BALLOON_CMD_ID_STOP);
+    go_idle();
+    assert_int_equal(pages_now().hinted, n_hinted);
+    command(VIRTIO_BALLOON_CMD_ID_DONE);
+    go_idle();
+    assert_int_equal(pages_now().hinted, 0);
+    assert_int_equal(pages_now().free, before.free);
+    hint(7); /* the same once more, for another migration */
+    assert_int_equal(n_commands, 2);
+    command(VIRTIO_BALLOON_CMD_ID_DONE);
+    go_idle();
+}
+
+static uint32_t next_command;
+
+static void interrupt_the_round(void)
+{
+    if (n_hinted && next_command != UINT32_MAX) {
+        command(next_command);
+        next_command = UINT32_MAX;
+    }
+}
+
+static void stop_in_the_middle_ends_a_round(void **state)
+{
+    PROVES("BAL-FPH-05");
+    (void)state;
+    fake.queues[HINT].size_max = 4; /* a few at a time */
+    offer_everything();
+    fake.queues[HINT].size_max = 4;
+    fake_withdraw(&fake, VIRTIO_BALLOON_F_PAGE_REPORTING);
+    add();
+    each_round = interrupt_the_round;
+    next_command = VIRTIO_BALLOON_CMD_ID_STOP;
+    hint(9);
+    assert_in_range(n_hinted, 1, PAGES / 4);
+    go_idle();
+    assert_int_equal(n_commands, 2);
+    assert_int_equal(pages_now().hinted, n_hinted);
+    next_command = 11; /* another id in the middle: STOP for the old, then the new */
+    n_hinted = 0;
+    command(10);
+    go_idle();
+    assert_int_equal(n_commands, 6);
+    assert_int_equal(commands[2], 10);
+    assert_int_equal(commands[3], VIRTIO_BALLOON_CMD_ID_STOP);
+    assert_int_equal(commands[4], 11);
+    assert_int_equal(commands[5], VIRTIO_BALLOON_CMD_ID_STOP);
+    command(VIRTIO_BALLOON_CMD_ID_DONE);
+    go_idle();
+    assert_int_equal(pages_now().hinted, 0);
+}
+
+static void a_hint_queue_of_one_ends_each_round_at_once(void **state)
+{
+    (void)state;
+    offer_everything();
+    fake.queues[HINT].size_max = 1;
+    fake_withdraw(&fake, VIRTIO_BALLOON_F_PAGE_REPORTING);
+    add();
+    hint(3);
+    assert_int_equal(n_commands, 2);
+    assert_int_equal(n_hinted, 0);
+}
+
+/* Everything that can be had: none of it holds what a host wrote that dropped it. */
+static void assert_no_garbage(void)
+{
+    eat(PAGES);
+    for (unsigned i = 0; i < n_eaten; i++)
+        assert_int_not_equal(*(unsigned char *)eaten[i], GARBAGE);
+    while (n_eaten)
+        page_free(eaten[--n_eaten], 0);
+}
+
+static void clean_memory(void)
+{
+    eat(PAGES);
+    for (unsigned i = 0; i < n_eaten; i++)
+        memset((void *)eaten[i], 0, 64);
+    while (n_eaten)
+        page_free(eaten[--n_eaten], 0);
+}
+
+static void hints_cut_off_by_a_reset_are_written_over_before_use(void **state)
+{
+    PROVES("BAL-FPH-08", "BAL-FPH-09");
+    (void)state;
+    clean_memory();
+    offer_hints();
+    hint(7);
+    config()->free_page_hint_cmd_id = VIRTIO_BALLOON_CMD_ID_STOP;
+    fake_transport_ask_for_reset(&fake);
+    go_idle();
+    assert_int_equal(fake.device.recoveries, 1);
+    assert_int_equal(pages_now().hinted, 0);
+    assert_no_garbage();
+}
+
+/* ---- when memory is short */
+
+static bool (*until_in_thread)(void);
+
+/* While somebody waits for memory the balloon's thread runs. */
+static void run_the_thread(void)
+{
+    idle_rounds = 0;
+    go(until_in_thread);
+    host_idle = run_the_thread;
+}
+
+static uint64_t pages_wanted;
+
+static bool it_came_or_never_will(void)
+{
+    return !page_missing(pages_wanted) || idle_rounds > 20;
+}
+
+static bool relieve(uint64_t pages)
+{
+    bool came;
+
+    pages_wanted = pages;
+    until_in_thread = it_came_or_never_will;
+    host_idle = run_the_thread;
+    came = pressure_relieve(pages);
+    host_idle = NULL;
+    return came;
+}
+
+static void memory_that_is_needed_comes_out_of_the_balloon(void **state)
+{
+    PROVES("BAL-OP-05", "BAL-OP-06", "BAL-OP-11");
+    uint64_t given;
+
+    (void)state;
+    offer_everything();
+    add();
+    wish(UINT32_MAX);
+    idle_rounds = 0;
+    go(is_as_large_as_can_be);
+    given = n_in_balloon;
+    assert_true(relieve(3000));
+    assert_int_equal(page_missing(3000), 0);
+    assert_in_range(given - n_in_balloon, 2500, 3100);
+    assert_int_equal(config()->actual, n_in_balloon);
+    assert_int_equal(page_promise(3000), 0);
+    go_idle();
+    assert_in_range(given - n_in_balloon, 2500, 3100); /* it does not take it away again */
+    given = n_in_balloon;
+    assert_false(relieve(PAGES)); /* more than there is: nothing is taken back in vain */
+    assert_int_equal(n_in_balloon, given);
+    page_unpromise(3000); /* enough is free again: after a while the wish counts */
+    go_idle();
+    host_clock_ns += 2 * NSEC_PER_SEC;
+    go_idle();
+    assert_in_range(n_in_balloon, given + 2500, given + 3100);
+    wish(0);
+    go(wish_is_met);
+}
+
+static void without_the_feature_nothing_leaves_a_balloon_that_the_host_wants(void **state)
+{
+    PROVES("BAL-OP-04");
+    (void)state;
+    add();
+    wish(UINT32_MAX);
+    idle_rounds = 0;
+    go(is_as_large_as_can_be);
+    assert_false(relieve(3000));
+    go_idle();
+    assert_int_equal(fake.queues[DEFLATE].ring.popped, 0);
+    wish(0);
+    go(wish_is_met);
+}
+
+static void hinted_memory_that_is_needed_is_written_over_and_given(void **state)
+{
+    PROVES("BAL-FPH-07", "BAL-FPH-09");
+    uint64_t hinted;
+
+    (void)state;
+    clean_memory();
+    offer_hints();
+    hint(7);
+    hinted = n_hinted;
+    assert_true(relieve(5000));
+    assert_in_range(hinted - pages_now().hinted, 3000, 8000);
+    assert_no_garbage();
+    command(VIRTIO_BALLOON_CMD_ID_DONE);
+    go_idle();
+    assert_int_equal(pages_now().hinted, 0);
+}
+
+static void a_device_that_keeps_what_is_needed_is_reset(void **state)
+{
+    (void)state;
+    clean_memory();
+    offer_hints();
+    holds_hints = true;
+    command(7);
+    go(is_held);
+    assert_true(pages_now().hinted > 0);
+    assert_true(relieve(page_available() + 500));
+    assert_true(fake.device.recoveries > 0);
+    config()->free_page_hint_cmd_id = 0;
+}
+
+static void a_report_under_way_is_waited_for(void **state)
+{
+    (void)state;
+    offer_everything();
+    add();
+    holds_reports = true;
+    go(is_held);
+    assert_true(page_missing(PAGES / 2 + 3000) > 0);
+    holds_reports = false;
+    assert_true(relieve(PAGES / 2 + 3000));
+    assert_int_equal(fake.device.recoveries, 0);
+}
+
+/* ---- poison: the kernel's word goes on for ever, so this is the last but one */
+
+static bool is_poisoned(phys_addr_t page)
+{
+    const unsigned char *bytes = (const unsigned char *)page;
+
+    return bytes[0] == 0xaa && !memcmp(bytes, bytes + 1, PAGE_SIZE - 1);
+}
+
+static void poison_on_fills_what_comes_back_and_what_is_reported(void **state)
+{
+    PROVES("BAL-FEAT-02", "BAL-POIS-01", "BAL-POIS-02", "BAL-POIS-03", "BAL-FPR-02");
+    phys_addr_t page;
+    struct fake_chain *chain;
+
+    (void)state;
+    host_cmdline_key = "poison";
+    host_cmdline_value = "on";
+    offer_everything();
+    add();
+    assert_true(virtio_has(&fake.device, VIRTIO_BALLOON_F_PAGE_POISON));
+    assert_int_equal(config()->poison_val, 0xaaaaaaaa);
+    holds_reports = true;
+    go(is_held);
+    chain = fake_pop(&fake.queues[REPORT].ring);
+    for (unsigned i = 0; i < chain->n_writable; i++)
+        assert_true(is_poisoned((phys_addr_t)chain->pieces[i].start));
+    holds_reports = false;
+    fake_push(&fake.queues[REPORT].ring, chain, 0);
+    fake_transport_interrupt(&fake, REPORT);
+    go_idle();
+    wish(PAGES);
+    idle_rounds = 0;
+    go(is_as_large_as_can_be);
+    wish(0);
+    go(wish_is_met);
+    fake_transport_ask_for_reset(&fake); /* written before each DRIVER_OK, see on_config_write() */
+    go_idle();
+    while ((page = page_alloc(PAGE_ORDER_2M)) != 0) {
+        assert_true(is_poisoned(page + 5 * PAGE_SIZE));
+        eaten[n_eaten++] = page;
+    }
+    assert_in_range(n_eaten, 10, 32);
+    while (n_eaten)
+        page_free(eaten[--n_eaten], PAGE_ORDER_2M);
+}
+
 static void it_takes_must_tell_host_and_promises_nothing_about_contents(void **state)
 {
     PROVES("BAL-FEAT-01", "BAL-FEAT-02", "BAL-FEAT-03");
     (void)state;
-    for (unsigned bit = 0; bit < 24; bit++)
-        fake_offer(&fake, bit);
+    offer_everything();
     add();
     assert_true(virtio_has(&fake.device, VIRTIO_BALLOON_F_MUST_TELL_HOST));
     assert_false(virtio_has(&fake.device, VIRTIO_BALLOON_F_PAGE_POISON));
-    assert_false(virtio_has(&fake.device, VIRTIO_BALLOON_F_PAGE_REPORTING));
+    assert_true(virtio_has(&fake.device, VIRTIO_BALLOON_F_PAGE_REPORTING));
     wish(100);
     go(wish_is_met);
     wish(0);
@@ -1072,8 +1573,22 @@ int main(void)
         TEST(off_leaves_the_device_alone),
         TEST(manual_follows_when_it_is_told_to),
         TEST(what_nobody_can_give_is_tried_again_without_spinning),
+        TEST(free_memory_is_reported_when_it_has_rested),
+        TEST(reporting_may_start_from_larger_blocks_or_not_at_all),
+        TEST(what_is_being_reported_is_not_used_until_the_answer),
+        TEST(a_report_cut_off_by_a_reset_is_begun_anew),
+        TEST(free_memory_is_hinted_between_the_id_and_stop_and_held_until_done),
+        TEST(stop_in_the_middle_ends_a_round),
+        TEST(a_hint_queue_of_one_ends_each_round_at_once),
+        TEST(hints_cut_off_by_a_reset_are_written_over_before_use),
+        TEST(memory_that_is_needed_comes_out_of_the_balloon),
+        TEST(without_the_feature_nothing_leaves_a_balloon_that_the_host_wants),
+        TEST(hinted_memory_that_is_needed_is_written_over_and_given),
+        TEST(a_device_that_keeps_what_is_needed_is_reset),
+        TEST(a_report_under_way_is_waited_for),
         CASES(no_lie_loses_a_page_or_has_it_twice),
         CASES(no_lie_on_a_packed_ring_loses_a_page_or_has_it_twice),
+        TEST(poison_on_fills_what_comes_back_and_what_is_reported),
         cmocka_unit_test_setup(what_a_stuck_device_holds_is_lost_for_ever,
                                plug_in), /* the last one */
     };

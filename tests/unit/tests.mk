@@ -98,8 +98,9 @@ UNIT_TESTS += virtio_legacy
 virtio_legacy_SRCS := $(virtio_device_SRCS)
 
 UNIT_TESTS += virtio_balloon
-virtio_balloon_SRCS := drivers/virtio/balloon.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
-                       lib/base/format.c kernel/page.c kernel/spinlock.c kernel/vmem.c $(addprefix tests/host/,memory.c spinlock.c \
+virtio_balloon_SRCS := $(addprefix drivers/virtio/,balloon.c balloon_blocks.c balloon_hint.c balloon_report.c) \
+                       drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
+                       lib/base/format.c kernel/page.c kernel/pressure.c kernel/spinlock.c kernel/vmem.c $(addprefix tests/host/,memory.c spinlock.c \
                        fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c log.c \
                        panic.c)
 
