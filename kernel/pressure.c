@@ -11,7 +11,10 @@
 
 static bool (*ask)(uint64_t pages);
 static struct event given = EVENT_INIT(given);
-static uint64_t stalls;
+static struct event wished = EVENT_INIT(wished);
+static uint64_t stalls, wish;
+
+uint64_t (*pressure_count_caches)(void);
 
 void pressure_ask(bool (*give)(uint64_t pages))
 {
@@ -38,6 +41,22 @@ bool pressure_relieve(uint64_t pages)
     } while (missing && now_ns < end_ns && ask(missing));
     ask(0);
     return !missing;
+}
+
+uint64_t pressure_wish(void)
+{
+    return wish;
+}
+
+void pressure_tell_wish(uint64_t pages)
+{
+    wish = pages;
+    event_signal(&wished);
+}
+
+void pressure_wait_for_wish(uint64_t deadline_ns)
+{
+    event_wait(&wished, deadline_ns);
 }
 
 uint64_t pressure_stalls(void)

@@ -25,4 +25,14 @@ bool pressure_relieve(uint64_t pages);
 /* How often somebody had to wait. */
 uint64_t pressure_stalls(void);
 
+/* What the host wishes to be lent, in pages; the second tells of it. */
+uint64_t pressure_wish(void);
+void pressure_tell_wish(uint64_t pages);
+
+/* Waits for the next pressure_tell_wish(), or the deadline. One waiter. */
+void pressure_wait_for_wish(uint64_t deadline_ns);
+
+/* Bytes that the application's caches could give back; NULL: it has said nothing of any. */
+extern uint64_t (*pressure_count_caches)(void);
+
 #endif

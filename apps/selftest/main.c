@@ -28,6 +28,7 @@ static const struct test_case cases[] = {
     { "libc", "", run_libc },
     { "float", "", run_float },
     { "memory", "MIB [ROUNDS [PAUSE_MS]]", run_memory },
+    { "pressure", "[cached MiB [wanted MiB]]", run_pressure },
     { "registers", "[MS]", run_registers },
     { "stack", "", run_stack },
     { "threads", "", run_threads },

@@ -346,7 +346,7 @@ static void fill_stats(struct virtio_balloon_stat *stat)
         { VIRTIO_BALLOON_S_MEMFREE, (pages.free + told) * PAGE_SIZE },
         { VIRTIO_BALLOON_S_MEMTOT, (pages.total - pages.ballooned) * PAGE_SIZE },
         { VIRTIO_BALLOON_S_AVAIL, (page_available() + told) * PAGE_SIZE },
-        { VIRTIO_BALLOON_S_CACHES, 0 },
+        { VIRTIO_BALLOON_S_CACHES, pressure_count_caches ? pressure_count_caches() : 0 },
         { VIRTIO_BALLOON_S_HTLB_PGALLOC, window.large },
         { VIRTIO_BALLOON_S_HTLB_PGFAIL, window.large_refused },
         { STAT_OOM_KILL, 0 }, /* who gets none is told so */
@@ -385,6 +385,12 @@ static int answer_stats(struct balloon *balloon)
 
 /* ---- following the host's wish */
 
+/* One of perhaps several balloons has changed its mind. */
+static void tell_wish(uint64_t pages, uint64_t before)
+{
+    pressure_tell_wish(pressure_wish() + pages - before);
+}
+
 /* 0, or -EIO: it does not settle. A device without configuration wishes nothing. */
 static int read_wish(struct balloon *balloon)
 {
@@ -395,6 +401,8 @@ static int read_wish(struct balloon *balloon)
 
     if (error)
         return error == -ERANGE ? 0 : error;
+    if (balloon->wish != num_pages)
+        tell_wish(num_pages, balloon->wish);
     balloon->wish = num_pages;
     if (mode == MODE_AUTO && balloon->target != num_pages) {
         balloon->target = num_pages;
@@ -913,6 +921,7 @@ static void remove(struct virtio_device *device)
 
     if (!balloon)
         return;
+    tell_wish(0, balloon->wish);
     list_remove(&balloon->link);
     retire(balloon);
 }

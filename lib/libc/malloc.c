@@ -10,7 +10,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-int __malloc_is_zero(void *memory); /* mallocng: fresh from vmem */
+#include "lib/libc/memory.h"
+
+/* mallocng's. */
+int __malloc_is_zero(void *memory); /* fresh from vmem */
+void *malloc_once(size_t bytes);
+void *realloc_once(void *memory, size_t bytes);
+void *aligned_alloc_once(size_t alignment, size_t bytes);
+
+/* The call, and again while something is given back. */
+#define TRY_AGAIN(bytes, call)                                                            \
+    ({                                                                                    \
+        void *tried = (call);                                                             \
+                                                                                          \
+        for (unsigned attempt = 0; !tried && memory_relieve((bytes), attempt); attempt++) \
+            tried = (call);                                                               \
+        tried;                                                                            \
+    })
+
+void *malloc(size_t bytes)
+{
+    return TRY_AGAIN(bytes, malloc_once(bytes));
+}
+
+void *realloc(void *memory, size_t bytes)
+{
+    return TRY_AGAIN(bytes, realloc_once(memory, bytes));
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    return TRY_AGAIN(bytes, aligned_alloc_once(alignment, bytes));
+}
 
 void *calloc(size_t n, size_t bytes)
 {

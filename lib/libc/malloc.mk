@@ -16,11 +16,14 @@ $(MALLOC_DIR)/.copied: $(SHARED)/musl-src/.unpacked lib/libc/malloc_glue.h
 # The empty recipe makes make look again at how old they are.
 $(MALLOC_SRCS): $(MALLOC_DIR)/.copied ;
 
+# Its functions try once; lib/libc/malloc.c has those that try again when memory came back.
+MALLOC_NAMES := -Dmalloc=malloc_once -Drealloc=realloc_once -Daligned_alloc=aligned_alloc_once
+
 # The mallocng sources are another house's: its warnings are not ours.
 MALLOC_FLAGS = $(filter-out -O2 -Wall -Wextra,$(APP_FLAGS)) $(OPTIMIZE) $(APP_INCLUDES) -mgeneral-regs-only
 
-$(MALLOC_DIR)/%.o: $(MALLOC_DIR)/%.c $(FLAGS) | $(NEWLIB)
-	$(Q)$(CC) $(MALLOC_FLAGS) -w -I$(MALLOC_DIR) -c -o $@ $<
+$(MALLOC_DIR)/%.o: $(MALLOC_DIR)/%.c lib/libc/malloc.mk $(FLAGS) | $(NEWLIB)
+	$(Q)$(CC) $(MALLOC_FLAGS) $(MALLOC_NAMES) -w -I$(MALLOC_DIR) -c -o $@ $<
 
 $(OBJ)/lib/libc/malloc.c.o: KERNEL_FLAGS = $(MALLOC_FLAGS) $(WARNINGS)
 $(OBJ)/lib/libc/malloc.c.o: | $(NEWLIB)

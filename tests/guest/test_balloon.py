@@ -114,3 +114,86 @@ def test_a_balloon_under_kvm(kvm):
         guest.wait_for(r"^spinning", 30)
         guest.balloon(48 * MIB, 40)
         guest.balloon(64 * MIB, 40)
+
+
+def migrated(tmp_path, options):
+    """Moves a guest that has freed TAKE_MIB; the MiB that were sent. What it writes afterwards must keep."""
+    wire = tmp_path / "wire"
+    common = dict(memory=GUEST_MIB, balloon=True, balloon_options=options, cmdline=f"-- memory {TAKE_MIB} 2 8000", deadline=120)
+    iothread = ["-object", "iothread,id=hints"]
+    with Guest("selftest", qemu_args=[*iothread, "-incoming", f"unix:{wire}"], **common) as there:
+        with Guest("selftest", qemu_args=iothread, **common) as here:
+            here.wait_for(r"^round 1: freed", 60)
+            here.qmp("migrate", uri=f"unix:{wire}")
+            end = time.monotonic() + 40
+            while (told := here.qmp("query-migrate"))["status"] not in ("completed", "failed"):
+                assert time.monotonic() < end, told
+                time.sleep(0.05)
+            assert told["status"] == "completed", told
+        there.wait_for(rf"^PASS: {TAKE_MIB} MiB kept their pattern", 60)
+        assert there.wait_exit(60) == 0
+        assert "FAIL" not in there.log
+    return told["ram"]["transferred"] // MIB
+
+
+def test_a_guest_that_hints_its_free_memory_moves_without_it(tmp_path):
+    assert migrated(tmp_path, "free-page-hint=on,iothread=hints") < TAKE_MIB * 3 // 4
+
+
+def held_back(guest):
+    """What the balloon has left the guest, in MiB."""
+    return guest.qmp("query-balloon")["actual"] // MIB
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_what_an_application_frees_is_reported_and_leaves_the_hosts_memory(ring):
+    with Guest("selftest", memory=GUEST_MIB, balloon=True, balloon_options="packed=on,free-page-reporting=on,page-poison=off",
+               cmdline=f"ring={ring} -- memory {TAKE_MIB} 2 6000", deadline=120) as guest:
+        guest.wait_for(r"^round 1: freed", 60)
+        before = guest.rss_bytes()
+        assert before > TAKE_MIB * MIB
+        guest.wait_rss(lambda size: before - size >= 0.95 * TAKE_MIB * MIB, 5)
+        assert held_back(guest) == GUEST_MIB  # it is the guest's all the same
+        guest.wait_for(rf"^PASS: {TAKE_MIB} MiB kept their pattern", 60)
+        assert guest.wait_exit(60) == 0
+        assert "FAIL" not in guest.log
+
+
+def test_poison_of_zeros_goes_with_reporting():
+    with Guest("selftest", memory=GUEST_MIB, balloon=True, balloon_options="free-page-reporting=on,page-poison=on",
+               cmdline=f"poison=zero -- memory {TAKE_MIB} 2 6000", deadline=120) as guest:
+        guest.wait_for(r"^round 1: freed", 60)
+        before = guest.rss_bytes()
+        guest.wait_rss(lambda size: before - size >= 0.95 * TAKE_MIB * MIB, 5)
+        assert guest.wait_exit(60) == 0
+        assert "FAIL" not in guest.log
+
+
+def pressed(options, wanted_mib):
+    return Guest("selftest", memory=256, balloon=True, balloon_options=options, cmdline=f"-- pressure 32 {wanted_mib}", deadline=90)
+
+
+def test_memory_that_is_needed_comes_out_of_the_balloon_and_goes_back():
+    with pressed("deflate-on-oom=on", 120) as guest:
+        guest.wait_for(r"^cached 32 MiB", 30)
+        guest.balloon(96 * MIB)
+        guest.wait_for(r"^the host wishes 9[0-6] MiB", 10)
+        guest.wait_for(r"^had 120 MiB, cached 32 MiB, shrinker asked 0 times", 40)
+        assert 120 + 32 <= held_back(guest) < 200
+        end = time.monotonic() + 10
+        while held_back(guest) != 96:  # what it was lent again, once it is free
+            assert time.monotonic() < end, held_back(guest)
+            time.sleep(0.1)
+        assert guest.wait_exit(30) == 0
+        assert "FAIL" not in guest.log
+
+
+def test_caches_are_dropped_before_malloc_fails():
+    with pressed("deflate-on-oom=off", 0) as guest:
+        guest.wait_for(r"^cached 32 MiB", 30)
+        guest.balloon(96 * MIB)
+        guest.wait_for(r"^PASS: malloc fails with ENOMEM", 40)
+        guest.wait_for(r"^PASS: the cache went first", 5)
+        assert held_back(guest) == 96  # the host keeps what it wants
+        assert guest.wait_exit(30) == 0
+        assert "FAIL" not in guest.log

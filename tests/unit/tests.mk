@@ -57,6 +57,10 @@ UNIT_TESTS += partition
 partition_SRCS := lib/fs/partition.c lib/fs/partition_text.c kernel/blkdev.c tests/host/smp.c lib/base/format.c tests/host/ramdisk.c \
                   tests/host/alloc.c tests/host/clock.c tests/host/event.c
 
+UNIT_TESTS += memory
+memory_SRCS := lib/libc/memory.c kernel/pressure.c $(HOST_MEMORY_SRCS) tests/host/clock.c tests/host/event.c
+memory_CFLAGS := -Iinclude
+
 # mallocng under other names; what its authors write without a thought, our warnings need not name.
 UNIT_TESTS += malloc
 malloc_SRCS := $(MALLOC_SRCS) $(HOST_MEMORY_SRCS)
