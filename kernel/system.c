@@ -10,6 +10,7 @@
 #include "kernel/hypervisor.h"
 #include "kernel/irq.h"
 #include "kernel/page.h"
+#include "kernel/pressure.h"
 #include "kernel/random.h"
 #include "kernel/report.h"
 #include "kernel/smp.h"
@@ -93,15 +94,22 @@ static void tell_memory(struct report *report)
 {
     struct page_stats pages;
     struct vmem_stats window;
+    uint64_t told;
 
     page_get_stats(&pages);
     vmem_get_stats(&window);
     report_number(report, "total_bytes", (pages.total - pages.ballooned) * PAGE_SIZE);
-    report_number(report, "used_bytes", (pages.total - pages.ballooned - pages.free) * PAGE_SIZE);
-    report_number(report, "free_bytes", pages.free * PAGE_SIZE);
+    told = pages.hinted + pages.reporting; /* free, but that the host is being told of it */
+    report_number(report, "used_bytes",
+                  (pages.total - pages.ballooned - pages.free - told) * PAGE_SIZE);
+    report_number(report, "free_bytes", (pages.free + told) * PAGE_SIZE);
+    report_number(report, "ballooned_bytes", pages.ballooned * PAGE_SIZE);
+    report_number(report, "reported_bytes", pages.reported * PAGE_SIZE);
+    report_number(report, "hinted_bytes", pages.hinted * PAGE_SIZE);
     report_number(report, "promised_bytes", pages.promised * PAGE_SIZE);
     report_number(report, "largest_free_bytes", pages.largest_free);
     report_number(report, "application_bytes", window.resident_bytes);
+    report_number(report, "allocation_stalls", pressure_stalls());
 }
 
 REPORTER(memory_reporter) = { "memory", 20, tell_memory };

@@ -71,8 +71,11 @@ def test_an_application_goes_on_beside_a_full_balloon():
         guest.wait_for(r"^serving on", 20)
         guest.qmp("balloon", value=1 * MIB)
         time.sleep(2)
-        facts = json.loads(guest.get("/status.json"))
-        assert facts["memory"]["total_bytes"] < 64 * MIB
+        memory = json.loads(guest.get("/status.json"))["memory"]
+        assert memory["total_bytes"] < 64 * MIB
+        assert memory["ballooned_bytes"] + memory["total_bytes"] > 120 * MIB
+        assert memory["used_bytes"] + memory["free_bytes"] == memory["total_bytes"]
+        assert b"aerostat_memory_reported_bytes " in guest.get("/metrics")
         guest.balloon(128 * MIB)
         assert json.loads(guest.get("/status.json"))["memory"]["total_bytes"] > 100 * MIB
 
