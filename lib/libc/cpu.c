@@ -3,8 +3,6 @@
 #include "aerostat/cpu.h"
 
 #include <errno.h>
-#include <reent.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "kernel/alloc.h"
@@ -132,25 +130,19 @@ unsigned aerostat_cpu_current(void)
     return smp_current();
 }
 
-static void flush_own(void)
-{
-    fflush(stdout);
-    fflush(stderr);
-}
-
 int aerostat_cpu_run(unsigned cpu, int (*function)(void *argument), void *argument,
                      size_t stack_bytes)
 {
-    static bool flushes; /* twice does no harm */
+    static bool is_registered; /* twice does no harm */
     struct call call = { .cpu = cpu, .function = function, .argument = argument };
 
     if (!stack_bytes)
         stack_bytes = AEROSTAT_CPU_STACK_BYTES;
     if (stack_bytes < AEROSTAT_CPU_STACK_MIN || stack_bytes > SIZE_MAX / 2)
         return (int)kernel_result(-EINVAL);
-    if (!flushes)
-        atexit(flush_own);
-    flushes = true;
+    if (!is_registered)
+        atexit(app_exit_begins);
+    is_registered = true;
     return (int)KERNEL_RESULT(run(&call, ALIGN_UP(stack_bytes, PAGE_SIZE)));
 }
 

@@ -9,6 +9,7 @@
 #include <reent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/lock.h>
 #include <unistd.h>
 
 #include "kernel/alloc.h"
@@ -118,4 +119,35 @@ void app_thread_end(void)
     kernel_enter();
     kfree(reent);
     kernel_leave();
+}
+
+#define BUSY_LOOKS       100
+#define BUSY_INTERVAL_US 1000
+
+static bool can_be_had(FILE *stream)
+{
+    for (unsigned i = 0; i < BUSY_LOOKS; i++) {
+        if (__retarget_lock_try_acquire_recursive(stream->_lock)) {
+            __retarget_lock_release_recursive(stream->_lock);
+            return true;
+        }
+        usleep(BUSY_INTERVAL_US);
+    }
+    return false;
+}
+
+/* newlib closes them all; it passes over one that looks closed. */
+static void leave_out_busy_streams(void)
+{
+    for (struct _glue *some = &_GLOBAL_REENT->__sglue; some; some = some->_next)
+        for (int i = 0; i < some->_niobs; i++)
+            if (some->_iobs[i]._flags && !can_be_had(&some->_iobs[i]))
+                some->_iobs[i]._flags = 0;
+}
+
+void app_exit_begins(void)
+{
+    fflush(stdout);
+    fflush(stderr);
+    leave_out_busy_streams();
 }

@@ -13,4 +13,10 @@ _Noreturn void app_start(int argc, char **argv);
  * brackets. */
 void app_thread_end(void);
 
+/*
+ * For atexit(), once threads run on several CPUs: exit() by one of them writes what that one
+ * has in its streams, and does not wait for a stream that another one is waiting at.
+ */
+void app_exit_begins(void);
+
 #endif

@@ -338,6 +338,13 @@ def test_exit_on_another_cpu_ends_the_vm_in_order():
         assert guest.lines[-2:] == ["left in the buffer", "aerostat: exit 7"]
 
 
+def test_exit_does_not_wait_for_a_stream_that_another_cpu_reads():
+    with Guest("cputest", smp=2, memory=128, cmdline="ip=off -- exit-while-main-reads") as guest:
+        assert guest.wait_exit(20) == 7
+        assert "left in the buffer" in guest.log
+        assert guest.lines[-1] == "aerostat: exit 7"
+
+
 def test_a_function_that_falls_on_cpu_3_panics_with_its_name_and_stops_all():
     with Guest("cputest", smp=4, memory=128, cmdline="ip=off -- fault") as guest:
         guest.wait_for(r"^panic: page fault.*\(CPU 3, thread function\)\nwriting a null pointer at 0x8$", 20)

@@ -345,16 +345,22 @@ static int nothing(unsigned cpu)
     return printf("%s", cpu > MAX_CPUS ? "never" : "") < 0;
 }
 
-static long memory_used(void)
+/* A number of the report; -1: it is not there. */
+static long told(const char *name)
 {
     static char text[65536];
     const char *at;
 
-    usleep(20000); /* the last thread's stack */
     if (aerostat_report(AEROSTAT_REPORT_METRICS, text, sizeof(text)) < 0)
         return -1;
-    at = strstr(text, "aerostat_memory_used_bytes ");
-    return at ? atol(at + 27) : -1;
+    at = strstr(text, name);
+    return at ? atol(at + strlen(name)) : -1;
+}
+
+static long memory_used(void)
+{
+    usleep(20000); /* the last thread's stack */
+    return told("aerostat_memory_used_bytes ");
 }
 
 static void functions_leave_nothing(void)
@@ -377,6 +383,12 @@ static int end_here(void *argument)
 {
     printf("left in the buffer");
     exit(*(int *)argument);
+}
+
+static int end_later(void *argument)
+{
+    usleep(100000);
+    return end_here(argument);
 }
 
 static int fall(void *argument)
@@ -417,6 +429,16 @@ static void end_on_last(int (*function)(void *), void *argument)
         ;
 }
 
+/* main() waits for a line that never comes, and holds the lock of its stream. */
+static void end_while_main_reads(int *status)
+{
+    char line[16];
+
+    printf("left by main()");
+    aerostat_cpu_run(1, end_later, status, 0);
+    fgets(line, sizeof(line), stdin);
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
@@ -437,18 +459,23 @@ int main(int argc, char **argv)
     } else if (!strcmp(name, "one")) {
         report(!on_all(own_things), "each has variables of its own");
         report(!on_all(lines), "each writes lines");
+        report(told("aerostat_system_cpus_up ") == (long)aerostat_cpu_count(),
+               "the report says how many CPUs work");
     } else if (!strcmp(name, "refusals")) {
         refusals();
     } else if (!strcmp(name, "again")) {
         functions_leave_nothing();
     } else if (!strcmp(name, "exit")) {
         end_on_last(end_here, &status);
+    } else if (!strcmp(name, "exit-while-main-reads")) {
+        end_while_main_reads(&status);
     } else if (!strcmp(name, "fault")) {
         end_on_last(fall, (void *)8);
     } else if (!strcmp(name, "overflow")) {
         end_on_last(go_deep, &depth);
     } else {
-        printf("usage: all|disk|net|one|refusals|again|exit|fault|overflow [ROUNDS]\n");
+        printf("usage: all|disk|net|one|refusals|again|exit|exit-while-main-reads|fault|overflow "
+               "[ROUNDS]\n");
         return 2;
     }
     return failures;
