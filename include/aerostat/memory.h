@@ -18,7 +18,7 @@
  * allows that (the balloon's DEFLATE_ON_OOM); then shrinkers are asked, in the order in which
  * they were added, until it fits. Only then it returns NULL with errno ENOMEM.
  *
- * Threads: for the application's thread.
+ * Threads: for any of the application; shrinkers are called by one at a time.
  */
 #ifndef AEROSTAT_MEMORY_H
 #define AEROSTAT_MEMORY_H

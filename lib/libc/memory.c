@@ -12,7 +12,7 @@
 #define SPARE_PAGES 64 /* for page tables, and what malloc takes beside */
 
 static struct aerostat_shrinker *shrinkers; /* the first added first; changed in the kernel only */
-static bool shrinking;
+static struct thread *shrinking; /* who calls them: on all CPUs one at a time; atomically */
 
 /* The balloon thread's view, for statistics. */
 static uint64_t count_caches(void)
@@ -55,13 +55,29 @@ static size_t ask_shrinkers(size_t bytes)
     struct aerostat_shrinker *at = shrinkers, *next;
     size_t given = 0;
 
-    shrinking = true;
     for (; at && given < bytes; at = next) {
         next = at->next;
         given += at->shrink(at, bytes - given);
     }
-    shrinking = false;
     return given;
+}
+
+/* true: something came back, or may have, by another CPU's doing. */
+static bool drop_caches(size_t bytes)
+{
+    struct thread *nobody = NULL;
+    size_t given;
+
+    if (!__atomic_compare_exchange_n(&shrinking, &nobody, thread_current(), false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_RELAXED)) {
+        kernel_enter();
+        thread_sleep_until(clock_monotonic_ns() + NSEC_PER_MSEC);
+        kernel_leave();
+        return true;
+    }
+    given = ask_shrinkers(bytes);
+    __atomic_store_n(&shrinking, NULL, __ATOMIC_SEQ_CST);
+    return given > 0;
 }
 
 static bool fits_at_all(uint64_t pages)
@@ -76,11 +92,12 @@ bool memory_relieve(size_t bytes, unsigned attempt)
 {
     uint64_t pages = bytes / PAGE_SIZE + bytes / PAGE_SIZE / 256 + SPARE_PAGES;
 
-    if (shrinking || attempt == ATTEMPTS || !KERNEL_CALL(bool, fits_at_all(pages)))
+    if (__atomic_load_n(&shrinking, __ATOMIC_RELAXED) == thread_current() || attempt == ATTEMPTS ||
+        !KERNEL_CALL(bool, fits_at_all(pages)))
         return false;
     if (KERNEL_CALL(uint64_t, page_missing(pages)) && KERNEL_CALL(bool, pressure_relieve(pages)))
         return true;
-    return ask_shrinkers(pages * PAGE_SIZE) > 0;
+    return drop_caches(pages * PAGE_SIZE);
 }
 
 static void look(struct aerostat_memory *memory)

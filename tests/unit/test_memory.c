@@ -29,6 +29,13 @@ void kernel_leave(void)
     assert_true(depth-- > 0);
 }
 
+static struct thread *self = (struct thread *)&depth; /* who the test is */
+
+struct thread *thread_current(void)
+{
+    return self;
+}
+
 /* ---- the host, which was lent blocks of 2 MiB */
 
 static phys_addr_t lent[32];
@@ -123,6 +130,35 @@ static int end(void **state)
         page_free(taken[--n_taken], PAGE_ORDER_2M);
     assert_true(page_audit());
     return 0;
+}
+
+static bool other_tries_again;
+static uint64_t other_waited_ns;
+
+/* Another CPU's thread finds no memory while ours drops caches. */
+static size_t be_another_one(struct aerostat_shrinker *shrinker, size_t bytes)
+{
+    struct thread *was = self;
+    uint64_t before_ns = host_clock_ns;
+
+    self = (struct thread *)&other_tries_again;
+    other_tries_again = memory_relieve(MIB, 0);
+    other_waited_ns = host_clock_ns - before_ns;
+    self = was;
+    return drop(shrinker, bytes);
+}
+
+static void shrinkers_are_called_by_one_cpu_at_a_time_and_others_try_again(void **state)
+{
+    (void)state;
+    fill(&first, 8);
+    first.shrinker.shrink = be_another_one;
+    leave(0);
+    other_tries_again = false;
+    assert_true(memory_relieve(2 * MIB, 0));
+    assert_int_equal(first.n_asked, 1);
+    assert_true(other_tries_again);
+    assert_true(other_waited_ns > 0);
 }
 
 static void the_host_is_asked_before_caches_are_dropped(void **state)
@@ -241,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_host_is_asked_before_caches_are_dropped),
         TEST(caches_are_dropped_in_turn_and_no_more_than_is_needed),
+        TEST(shrinkers_are_called_by_one_cpu_at_a_time_and_others_try_again),
         TEST(it_fails_when_there_is_nothing_more),
         TEST(what_can_never_fit_costs_no_cache),
         TEST(a_cache_that_only_pretends_does_not_hold_malloc_for_ever),
