@@ -32,6 +32,7 @@
 #include "kernel/thread_entry.h"
 #include "kernel/timer.h"
 #include "kernel/vmem.h"
+#include "lib/base/barrier.h"
 #include "lib/base/errno.h"
 #include "tests/host/percpu.h"
 
@@ -340,12 +341,12 @@ static void lend(struct part *part)
         memset(own, 0x55, sizeof(*own));
         part->done++;
     }
-    /* The others may still want theirs. */
-    for (uint64_t end_ns = clock_monotonic_ns() + 200 * NSEC_PER_MSEC;
-         clock_monotonic_ns() < end_ns; thread_sleep_until(clock_monotonic_ns() + 100000)) {
+    /* The next one may still want its signals. */
+    while (load_once(&parts[(part->cpu + 1) % CPUS].done) < part->rounds) {
         event = __atomic_exchange_n(theirs, NULL, __ATOMIC_SEQ_CST);
         if (event)
             event_signal(event);
+        thread_sleep_until(clock_monotonic_ns() + 10000);
     }
 }
 
