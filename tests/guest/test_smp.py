@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """More CPUs than one: they come up, stand by, and stop when one panics."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import time
 import pytest
 import qemu
 from boots import ROOT, boot_args
-from harness import Guest
+from harness import MIB, Guest, sparse_disk
 
 COUNTS = [1, 2, 3, 4, 16, 64, 255]
 
@@ -156,6 +157,17 @@ def test_no_device_is_aimed_at_a_cpu_that_no_message_can_name(kvm):
         guest.wait_for(r"^no message names CPU 1 of APIC id 256$", 50)
         assert guest.wait_exit(50) == 0
         assert "FAIL: " not in guest.log
+
+
+def test_the_report_tells_which_cpu_takes_whose_interrupts(tmp_path):
+    disk = sparse_disk(tmp_path / "disk", MIB)
+    with Guest("aerostat", smp=2, disks=[(disk, "num-queues=2")], net="user", forwards=[80]) as guest:
+        guest.wait_for(r"^serving on ", 30)
+        vectors = json.loads(guest.get("/status.json", deadline=20))["interrupts"]["vector"]
+        assert all(vector["name"].startswith(f"cpu{vector['cpu']}-") for vector in vectors)
+        assert {vector["cpu"] for vector in vectors if vector["owner"] == "virtio-blk"} == {0, 1}
+        assert sum(vector["count"] for vector in vectors if vector["owner"] == "virtio-net") > 0
+        assert guest.powerdown() == 0
 
 
 def pauses(guest):
