@@ -419,6 +419,85 @@ static void work(struct virtio_device *dev)
         virtio_start(dev);
 }
 
+/* ---- through the window in configuration space (§4.1.4.9) */
+
+#define CFG(field) offsetof(struct virtio_pci_cfg_cap, field)
+
+static uint8_t distant[HOST_REGISTERS_BYTES]; /* what is there, whichever BAR it is in */
+static uint32_t (*read_space)(const struct pci_host *, struct pci_address, unsigned, unsigned);
+static void (*write_space)(const struct pci_host *, struct pci_address, unsigned, unsigned,
+                           uint32_t);
+
+/* Where an access by the window is to come next; other registers may overlap it, as the input
+ * likes.
+ */
+static unsigned aimed;
+
+static bool is_window_of(unsigned offset, size_t field)
+{
+    unsigned at = offset - (unsigned)field;
+
+    return at >= PCI_CAP_MIN && at + sizeof(struct virtio_pci_cfg_cap) <= PCI_SPACE &&
+           function->space[at] == PCI_CAP_VENDOR &&
+           function->space[at + 3] == VIRTIO_PCI_CAP_PCI_CFG;
+}
+
+/* By a capability as it was before anything was written there. */
+static bool is_described(uint8_t bar, uint32_t offset, uint32_t bytes)
+{
+    for (unsigned i = 0; i + sizeof(struct virtio_pci_cap) <= sizeof(script.capabilities); i++) {
+        struct virtio_pci_cap cap;
+
+        memcpy(&cap, script.capabilities + i, sizeof(cap));
+        if (cap.bar == bar && cap.cfg_type != VIRTIO_PCI_CAP_PCI_CFG && offset >= cap.offset &&
+            bytes <= cap.length && offset - cap.offset <= cap.length - bytes)
+            return true;
+    }
+    return false;
+}
+
+static uint8_t *aimed_at(unsigned offset, unsigned bytes)
+{
+    struct virtio_pci_cap cap;
+
+    expect(++accesses < ACCESSES_MAX, "a device that answers slowly is given up");
+    memcpy(&cap, function->space + offset - CFG(pci_cfg_data), sizeof(cap));
+    expect(cap.length == bytes && cap.offset % bytes == 0, "an access by the window is aligned");
+    expect(is_described(cap.bar, cap.offset, bytes), "a capability describes what is reached");
+    return distant + (cap.offset & (HOST_REGISTERS_BYTES - 4)) + cap.offset % 4;
+}
+
+static uint32_t read_by_window(const struct pci_host *host, struct pci_address at, unsigned offset,
+                               unsigned bytes)
+{
+    uint32_t value = 0;
+
+    if (!aimed || offset != aimed)
+        return read_space(host, at, offset, bytes);
+    memcpy(&value, aimed_at(offset, bytes), bytes);
+    if (script.flags & NOISE)
+        take(&noise, &value, bytes);
+    aimed = 0;
+    return value;
+}
+
+static void write_by_window(const struct pci_host *host, struct pci_address at, unsigned offset,
+                            unsigned bytes, uint32_t value)
+{
+    if (aimed && offset == aimed) {
+        memcpy(aimed_at(offset, bytes), &value, bytes);
+        aimed = 0;
+    } else if ((bytes == 1 && is_window_of(offset, CFG(cap.bar))) ||
+               (bytes == 4 &&
+                (is_window_of(offset, CFG(cap.offset)) || is_window_of(offset, CFG(cap.length))))) {
+        memcpy(function->space + offset, &value, bytes);
+        if (is_window_of(offset, CFG(cap.length)))
+            aimed = offset + sizeof(le32);
+    } else {
+        write_space(host, at, offset, bytes, value);
+    }
+}
+
 /* ---- the function */
 
 static void make_bar(unsigned i)
@@ -457,6 +536,12 @@ static void make_function(void)
     function->space[PCI_CAP_FIRST] = script.first_capability;
     memcpy(function->space + PCI_CAP_MIN, script.capabilities, sizeof(script.capabilities));
     function->firmware_has_not_seen = true; /* a bridge without numbers is given some */
+    read_space = fake->host.read;
+    write_space = fake->host.write;
+    fake->host.read = read_by_window;
+    fake->host.write = write_by_window;
+    memset(distant, 0, sizeof(distant));
+    aimed = 0;
 }
 
 static bool find_window(enum pci_room room, phys_addr_t *start, uint64_t *bytes)
