@@ -21,8 +21,9 @@
 /* Before the fields that came with later features, and as far as this kernel uses those. */
 #define COMMON_BYTES     offsetof(struct virtio_pci_common_cfg, queue_notif_config_data)
 #define COMMON_MAX_BYTES offsetof(struct virtio_pci_common_cfg, admin_queue_index)
-#define DOORBELL_BYTES   2    /* 4 with NOTIFICATION_DATA */
-#define CONFIG_MAX_BYTES 4096 /* mapped of it; no device type has more */
+#define DOORBELL_BYTES   2          /* 4 with NOTIFICATION_DATA */
+#define DOORBELLS_MAX    (64 * KIB) /* mapped at once; with a page for each queue there are MiBs */
+#define CONFIG_MAX_BYTES 4096       /* mapped of it; no device type has more */
 
 /* Where a structure lies. */
 struct region {
@@ -37,6 +38,7 @@ struct virtio_pci {
     struct pci_registers common, config;
     struct pci_registers isr; /* not found: not needed so far */
     struct region notify;
+    struct pci_registers doorbells; /* all of it, where it is mapped at once */
     uint32_t notify_multiplier;
     uint16_t notify_port;             /* the BAR's first port; 0: it is in memory */
     struct pci_access_window window;  /* for BARs that cannot be mapped */
@@ -150,6 +152,16 @@ static void ring(void *argument, uint32_t value)
     pci_registers_write(&distant->registers, 0, distant->bytes, value);
 }
 
+/* A queue then needs no look at BARs and page tables. false: each doorbell is reached by itself. */
+static bool maps_all_doorbells(struct virtio_pci *vp)
+{
+    if (!pci_registers_found(&vp->doorbells) && vp->notify.length <= DOORBELLS_MAX &&
+        pci_registers_reach(&vp->doorbells, &vp->window, vp->notify.bar, vp->notify.offset,
+                            vp->notify.length))
+        return false;
+    return vp->doorbells.mapped;
+}
+
 /* One store where the BAR is mapped, else a write through configuration space. */
 static int reach_doorbell(struct virtio_pci *vp, uint16_t index, uint32_t offset, uint8_t bytes,
                           struct virtq_doorbell *doorbell)
@@ -157,7 +169,9 @@ static int reach_doorbell(struct virtio_pci *vp, uint16_t index, uint32_t offset
     struct distant_doorbell *distant;
     struct pci_registers registers;
 
-    if (pci_registers_reach(&registers, &vp->window, vp->notify.bar, offset, bytes))
+    if (maps_all_doorbells(vp))
+        registers.mapped = vp->doorbells.mapped + (offset - vp->notify.offset);
+    else if (pci_registers_reach(&registers, &vp->window, vp->notify.bar, offset, bytes))
         return -EINVAL;
     if (registers.mapped) {
         doorbell->kind = bytes > DOORBELL_BYTES ? VIRTQ_DOORBELL_MMIO32 : VIRTQ_DOORBELL_MMIO16;
