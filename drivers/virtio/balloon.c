@@ -549,12 +549,23 @@ static void cut_off_deflation(struct balloon *balloon)
 static void give_up(struct balloon *balloon, const char *why)
 {
     balloon->dead = true;
+    timer_cancel(&balloon->hold);
+    if (balloon->report)
+        balloon_report_end(balloon->report);
     if (balloon->phase == INFLATING)
         balloon->pages += balloon->batch_pages;
     balloon->phase = IDLE;
     balloon->batch_pages = balloon->batch_blocks = 0;
     if (!balloon->device->failure) /* else the core has told it */
         virtio_fail(balloon->device, why);
+}
+
+/* It has forgotten everything, but is of no more use. */
+static void let_go(struct balloon *balloon, const char *why)
+{
+    if (balloon->hint)
+        balloon_hint_release(balloon->hint);
+    give_up(balloon, why);
 }
 
 static void recover(struct balloon *balloon, const char *why)
@@ -572,9 +583,9 @@ static void recover(struct balloon *balloon, const char *why)
     }
     drain_all(balloon);
     if (!patience_lasts(&balloon->patience)) {
-        give_up(balloon, "the device was reset too often");
+        let_go(balloon, "the device was reset too often");
     } else if (virtio_reinit(balloon->device) || begin(balloon)) {
-        give_up(balloon, "the device did not come back after a reset");
+        let_go(balloon, "the device did not come back after a reset");
     } else {
         log_info("balloon: reset and started again");
         if (balloon->phase == INFLATING)

@@ -179,9 +179,14 @@ void balloon_hint_cut_off(struct balloon_hint *hint)
     hint->overwrites = hint->pages != 0;
 }
 
-void balloon_hint_free(struct balloon_hint *hint)
+void balloon_hint_release(struct balloon_hint *hint)
 {
     while (hint->pages)
         give_back(hint, true);
+}
+
+void balloon_hint_free(struct balloon_hint *hint)
+{
+    balloon_hint_release(hint);
     kfree(hint->commands);
 }

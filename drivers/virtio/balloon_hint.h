@@ -46,7 +46,10 @@ int balloon_hint_work(struct balloon_hint *hint, uint64_t needed, uint64_t *gave
 /* The device has forgotten everything. */
 void balloon_hint_cut_off(struct balloon_hint *hint);
 
-/* All goes back. The device is reset, or was never started. */
+/* All that is held goes back. The device has forgotten everything. */
+void balloon_hint_release(struct balloon_hint *hint);
+
+/* The same, and the rest too. The device is reset, or was never started. */
 void balloon_hint_free(struct balloon_hint *hint);
 
 #endif

@@ -137,6 +137,7 @@ void balloon_report_end(struct balloon_report *report)
 {
     if (!report->event) /* it never began */
         return;
+    report->event = NULL;
     timer_cancel(&report->rest);
     page_report_to(NULL, 0);
     taken = false;

@@ -53,7 +53,7 @@ uint64_t balloon_report_pages(const struct balloon_report *report);
 /* The device has forgotten the report under way: its memory is free, and not reported. */
 void balloon_report_cut_off(struct balloon_report *report);
 
-/* Stops. What the device may still have stays out of use. */
+/* Stops, if it had begun. What the device may still have stays out of use. */
 void balloon_report_end(struct balloon_report *report);
 
 #endif
