@@ -654,8 +654,9 @@ static void report_what_is_free(void)
 
 static void free_memory_is_reported_when_it_has_rested(void **state)
 {
-    PROVES("BAL-FPR-01", "BAL-FPR-05");
+    PROVES("BAL-FPR-01", "BAL-FPR-04", "BAL-FPR-05", "BAL-FPR-06");
     uint64_t began_ns = host_clock_ns, reported;
+    phys_addr_t block;
 
     (void)state;
     offer_everything();
@@ -669,7 +670,10 @@ static void free_memory_is_reported_when_it_has_rested(void **state)
     reported = n_reported;
     go_idle();
     assert_int_equal(n_reported, reported); /* and not again */
-    page_free(page_alloc(PAGE_ORDER_2M + 2), PAGE_ORDER_2M + 2);
+    block = page_alloc(PAGE_ORDER_2M + 2);
+    for (unsigned i = 0; i < 2048; i++) /* nobody has touched it */
+        assert_int_equal(*(unsigned char *)(block + i * PAGE_SIZE), GARBAGE);
+    page_free(block, PAGE_ORDER_2M + 2);
     go_idle();
     assert_int_equal(n_reported, reported + 2048);
     wish(4096); /* reported memory goes into the balloon like any other */
@@ -809,6 +813,14 @@ static void free_memory_is_hinted_between_the_id_and_stop_and_held_until_done(vo
     assert_int_equal(n_commands, 2);
     command(VIRTIO_BALLOON_CMD_ID_DONE);
     go_idle();
+}
+
+static void a_legacy_balloon_hints_too(void **state)
+{
+    PROVES("BAL-LEGFPH-01");
+    make_legacy();
+    free_memory_is_hinted_between_the_id_and_stop_and_held_until_done(state);
+    assert_int_equal(fake.device.recoveries, 0);
 }
 
 static uint32_t next_command;
@@ -1586,6 +1598,7 @@ int main(void)
         TEST(what_is_being_reported_is_not_used_until_the_answer),
         TEST(a_report_cut_off_by_a_reset_is_begun_anew),
         TEST(free_memory_is_hinted_between_the_id_and_stop_and_held_until_done),
+        TEST(a_legacy_balloon_hints_too),
         TEST(stop_in_the_middle_ends_a_round),
         TEST(a_hint_queue_of_one_ends_each_round_at_once),
         TEST(hints_cut_off_by_a_reset_are_written_over_before_use),
