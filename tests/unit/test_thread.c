@@ -737,8 +737,8 @@ static void a_thread_for_another_cpu_is_told_there_and_does_not_run_here(void **
     assert_ptr_equal(second.scheduler->arrivals, thread);
     assert_null(thread_create_on(7, "nowhere", end_early, "n"));
     second.scheduler->arrivals = NULL; /* it never runs */
-    page_free(thread->stack, KERNEL_STACK_ORDER);
     mprotect((void *)thread->stack, PAGE_SIZE, PROT_READ | PROT_WRITE);
+    page_free(thread->stack, KERNEL_STACK_ORDER);
     kfree(thread);
     spin_several = false;
 }
