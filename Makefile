@@ -55,7 +55,7 @@ include lib/fs/fs.mk
 
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Werror
 
-COMMON_FLAGS := -std=gnu11 -g -I. -MMD -MP -ffile-prefix-map=$(CURDIR)=. -fno-pic -fno-pie -mcmodel=small \
+COMMON_FLAGS := -std=gnu11 -g -I. -MD -MP -ffile-prefix-map=$(CURDIR)=. -fno-pic -fno-pie -mcmodel=small \
                 -mno-red-zone -fno-omit-frame-pointer -ffunction-sections -fdata-sections -fcf-protection=none \
                 -fno-asynchronous-unwind-tables -fstack-protector-strong -mstack-protector-guard=global
 

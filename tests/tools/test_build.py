@@ -77,6 +77,12 @@ def test_a_touched_header_compiles_what_includes_it_and_nothing_else(built):
     assert make(built, "V=1", "build/hello.elf") == UP_TO_DATE
 
 
+def test_a_touched_public_header_compiles_the_applications_that_include_it(built):
+    make(built, "-j2", "build/aerostat.elf")
+    os.utime(built / "include/aerostat/status_server.h")
+    assert "apps/appliance/main.c" in sources_compiled(make(built, "-j2", "V=1", "build/aerostat.elf"))
+
+
 def test_a_touched_glue_of_the_allocator_reaches_its_copies_in_one_make(built):
     os.utime(built / "lib/libc/malloc_glue.h")
     assert "build/malloc/malloc.c" in sources_compiled(make(built, "V=1", "build/hello.elf"))
