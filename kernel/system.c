@@ -44,6 +44,20 @@ static void tell_stolen(struct report *report)
     report_close(report);
 }
 
+static void tell_modules(struct report *report)
+{
+    if (!started_by->n_modules)
+        return;
+    report_open_list(report, "module");
+    for (uint32_t i = 0; i < started_by->n_modules; i++) {
+        report_open_item(report, "%u", i);
+        report_number(report, "start", started_by->modules[i].start);
+        report_number(report, "bytes", started_by->modules[i].bytes);
+        report_close(report);
+    }
+    report_close(report);
+}
+
 static void tell_system(struct report *report)
 {
     static const char *const modes[] = { "MSI-X", "INTx", "polled" };
@@ -63,6 +77,7 @@ static void tell_system(struct report *report)
             report_word(report, kvm_pv_name((enum kvm_pv_feature)i));
     report_close_words(report);
     tell_stolen(report);
+    tell_modules(report);
 }
 
 /* Who listens to vectors of which CPU, and how often they came. */

@@ -54,6 +54,36 @@ def test_without_words_on_the_medium_uefi_starts_with_none(tmp_path, media):
         assert "argument" not in guest.log
 
 
+MODULE = bytes(range(7, 250)) * 51  # neither page nor power of two
+
+
+def assert_module_is_kept(guest):
+    """The boot report says where it is; there QEMU finds its bytes."""
+    told = guest.wait_for(r"^  module\n    0\n      start +(\d+)\n      bytes +(\d+)$", 60)
+    assert int(told.group(2)) == len(MODULE)
+    for at in (0, len(MODULE) - 8):
+        shown = guest.hmp(f"xp /8xb {int(told.group(1)) + at:#x}").split(":")[1]
+        assert bytes(int(byte, 16) for byte in shown.split()) == MODULE[at:at + 8]
+
+
+@pytest.mark.parametrize("image", ["aerostat.elf", "aerostat.bzimage"])
+def test_an_initrd_becomes_a_module(image, tmp_path):
+    (tmp_path / "initrd").write_bytes(MODULE)
+    args = ["-kernel", os.path.join(ROOT, "build", image), "-append", "ip=off", "-initrd", os.fspath(tmp_path / "initrd")]
+    with boots_by("q35", "BIOS", args) as guest:
+        assert_module_is_kept(guest)
+
+
+@pytest.mark.skipif(not shutil.which("mcopy"), reason="no mtools")
+def test_a_file_beside_the_uefi_program_becomes_a_module(tmp_path):
+    path = os.fspath(tmp_path / "raw")
+    subprocess.run([os.path.join(ROOT, "tools/mkimages"), "--app", "aerostat", "--args", "ip=off", "--raw", path], check=True, timeout=120)
+    (tmp_path / "initrd").write_bytes(MODULE)
+    subprocess.run(["mcopy", "-i", f"{path}@@1M", tmp_path / "initrd", "::aerostat/initrd"], check=True, timeout=30)
+    with boots_by("q35", "UEFI", drive(path, "ide-hd")) as guest:
+        assert_module_is_kept(guest)
+
+
 def test_a_truncated_kernel_on_a_medium_is_a_clear_error(tmp_path, media):
     with open(media["iso"], "rb") as file:
         content = file.read()
