@@ -74,11 +74,11 @@ static bool make_room(struct claims *claims)
 
     if (claims->n < claims->room)
         return true;
-    at = kalloc(room * sizeof(*at));
+    at = kalloc(room * sizeof(void *));
     if (!at)
         return false;
     if (claims->n)
-        memcpy(at, claims->at, claims->n * sizeof(*at));
+        memcpy(at, claims->at, claims->n * sizeof(void *));
     kfree(claims->at);
     claims->at = at;
     claims->room = room;
@@ -91,7 +91,7 @@ static int insert(struct claims *claims, const struct pci_bar *bar)
 
     if (!make_room(claims))
         return -ENOMEM;
-    memmove(&claims->at[i + 1], &claims->at[i], (claims->n - i) * sizeof(bar));
+    memmove(&claims->at[i + 1], &claims->at[i], (claims->n - i) * sizeof(void *));
     claims->at[i] = bar;
     claims->n++;
     return 0;
