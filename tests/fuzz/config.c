@@ -14,7 +14,6 @@
 #include "kernel/irq.h"
 #include "kernel/netdev.h"
 #include "kernel/page.h"
-#include "kernel/report.h"
 #include "kernel/thread.h"
 #include "kernel/timer.h"
 #include "kernel/vmem.h"
@@ -299,30 +298,6 @@ struct thread *thread_create(const char *name, void (*entry)(void *argument), vo
     (void)argument;
     thread_entry = entry;
     return (struct thread *)&fake;
-}
-
-void report_open_list(struct report *report, const char *key)
-{
-    (void)report;
-    (void)key;
-}
-
-void report_open_item(struct report *report, const char *text, ...)
-{
-    (void)report;
-    (void)text;
-}
-
-void report_close(struct report *report)
-{
-    (void)report;
-}
-
-void report_number(struct report *report, const char *key, uint64_t value)
-{
-    (void)report;
-    (void)key;
-    (void)value;
 }
 
 /* ---- the device's side */

@@ -13,7 +13,6 @@
 #include "kernel/chardev.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
-#include "kernel/report.h"
 #include "kernel/thread.h"
 #include "tests/fuzz/input.h"
 #include "tests/host/event.h"
@@ -60,39 +59,6 @@ static void run_thread(void)
     if (!setjmp(thread_out))
         thread_entry(NULL);
     host_idle = NULL;
-}
-
-/* ---- reports are not under test */
-
-void report_open_list(struct report *report, const char *key)
-{
-    (void)report;
-    (void)key;
-}
-
-void report_open_item(struct report *report, const char *text, ...)
-{
-    (void)report;
-    (void)text;
-}
-
-void report_close(struct report *report)
-{
-    (void)report;
-}
-
-void report_number(struct report *report, const char *key, uint64_t value)
-{
-    (void)report;
-    (void)key;
-    (void)value;
-}
-
-void report_text(struct report *report, const char *key, const char *text, ...)
-{
-    (void)report;
-    (void)key;
-    (void)text;
 }
 
 static size_t write_line(const char *bytes, size_t n)

@@ -20,7 +20,6 @@
 #include "kernel/clock.h"
 #include "kernel/page.h"
 #include "kernel/pressure.h"
-#include "kernel/report.h"
 #include "kernel/thread.h"
 #include "kernel/timer.h"
 #include "lib/base/errno.h"
@@ -77,32 +76,6 @@ struct thread *thread_create(const char *name, void (*entry)(void *argument), vo
     (void)argument;
     thread_entry = entry;
     return (struct thread *)&fake;
-}
-
-/* ---- reports are not under test */
-
-void report_open_list(struct report *report, const char *key)
-{
-    (void)report;
-    (void)key;
-}
-
-void report_open_item(struct report *report, const char *text, ...)
-{
-    (void)report;
-    (void)text;
-}
-
-void report_close(struct report *report)
-{
-    (void)report;
-}
-
-void report_number(struct report *report, const char *key, uint64_t value)
-{
-    (void)report;
-    (void)key;
-    (void)value;
 }
 
 /* ---- the device */

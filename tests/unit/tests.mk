@@ -106,7 +106,7 @@ virtio_balloon_SRCS := $(addprefix drivers/virtio/,balloon.c balloon_blocks.c ba
                        drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                        lib/base/format.c kernel/page.c kernel/pressure.c kernel/spinlock.c kernel/vmem.c $(addprefix tests/host/,memory.c spinlock.c \
                        fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c log.c \
-                       panic.c)
+                       panic.c report.c)
 
 UNIT_TESTS += virtio_report
 virtio_report_SRCS := drivers/virtio/report.c drivers/virtio/names.c kernel/report.c \
@@ -224,7 +224,7 @@ generation_SRCS := drivers/acpi/aml.c tests/host/log.c
 UNIT_TESTS += virtio_console
 virtio_console_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c kernel/spinlock.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                        lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c \
-                       alloc.c clock.c cmdline.c page.c panic.c spinlock.c)
+                       alloc.c clock.c cmdline.c page.c panic.c report.c spinlock.c)
 
 UNIT_TESTS += virtio_mmio
 virtio_mmio_SRCS := drivers/virtio/mmio.c $(VIRTIO_CORE) \
