@@ -15,7 +15,9 @@ TOOL = os.path.join(os.path.dirname(qemu.__file__), "run")
 
 
 def start(*options):
-    return subprocess.Popen([TOOL, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs ignore Ctrl-C, and would hand that down.
+    return subprocess.Popen([TOOL, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def run(*options):
