@@ -152,13 +152,28 @@ static void torture(struct work *work)
             check_and_free(work, &held[at], at);
 }
 
+/* Until nothing changes for a second: the thread that starts the CPUs may not have ended yet. */
+static void wait_for_quiet(struct kalloc_stats *objects)
+{
+    unsigned quiet = 0;
+
+    kalloc_get_stats(objects);
+    for (unsigned tries = 0; quiet < 20 && tries < 600; tries++) {
+        uint64_t used_bytes = objects->used_bytes;
+
+        nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+        kalloc_get_stats(objects);
+        quiet = objects->used_bytes == used_bytes ? quiet + 1 : 0;
+    }
+}
+
 static void run_torture(unsigned cpus, unsigned rounds)
 {
     struct page_stats before, after;
     struct kalloc_stats objects_before, objects_after;
 
+    wait_for_quiet(&objects_before);
     page_get_stats(&before);
-    kalloc_get_stats(&objects_before);
     run_on_all(cpus, torture, rounds);
     for (unsigned tries = 0; tries < 200; tries++) { /* the threads themselves may take a while */
         nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
