@@ -107,11 +107,9 @@ int irq_alloc_on(unsigned number, irq_handler handler, void *argument, const cha
         vectors = make_vectors(cpu);
     if (!vectors)
         return -ENOMEM;
-    were_on = irq_save();
-    spin_take(&lock);
+    were_on = irq_lock(&lock);
     vector = take_free(vectors, handler, argument, name);
-    spin_give(&lock);
-    irq_restore(were_on);
+    irq_unlock(&lock, were_on);
     return vector < 0 ? vector : (int)(number << 8) | vector;
 }
 
@@ -122,10 +120,9 @@ int irq_alloc(irq_handler handler, void *argument, const char *name)
 
 int irq_alloc_everywhere(irq_handler handler, void *argument, const char *name)
 {
-    bool were_on = irq_save();
+    bool were_on = irq_lock(&lock);
     int vector = -ENOSPC;
 
-    spin_take(&lock);
     for (unsigned i = 0; i < N_EVERYWHERE && vector < 0; i++) {
         if (everywhere[i].handler)
             continue;
@@ -133,8 +130,7 @@ int irq_alloc_everywhere(irq_handler handler, void *argument, const char *name)
         vector = (int)(FIRST_EVERYWHERE + i);
         trap_open_interrupt((unsigned)vector);
     }
-    spin_give(&lock);
-    irq_restore(were_on);
+    irq_unlock(&lock, were_on);
     return vector;
 }
 
@@ -169,25 +165,20 @@ struct irq_message irq_message(int irq)
 
 int irq_route(uint32_t gsi, int irq, bool level_triggered, bool active_low)
 {
-    bool were_on = irq_save(); /* a handler may unroute its own pin */
-    int error;
-
-    spin_take(&lock);
-    error =
+    bool were_on = irq_lock(&lock); /* a handler may unroute its own pin */
+    int error =
         ioapic_route(gsi, cpu_of(irq)->apic_id, HANDLE_VECTOR(irq), level_triggered, active_low);
-    spin_give(&lock);
-    irq_restore(were_on);
+
+    irq_unlock(&lock, were_on);
     return error;
 }
 
 void irq_unroute(uint32_t gsi)
 {
-    bool were_on = irq_save();
+    bool were_on = irq_lock(&lock);
 
-    spin_take(&lock);
     ioapic_unroute(gsi);
-    spin_give(&lock);
-    irq_restore(were_on);
+    irq_unlock(&lock, were_on);
 }
 
 /* NULL: no handler can be there. */

@@ -50,22 +50,11 @@ static bool panicking;
 static bool in_screen; /* its code is running: not to be trusted if that panics */
 static struct event room = EVENT_INIT(room); /* or the expected screen has come */
 
-static struct spinlock console_lock; /* of everything above, and of what consoles do */
-
-/* Lines stay whole: an interrupt's, or another CPU's, comes after the one that is being written. */
-static bool lock(void)
-{
-    bool were_on = irq_save();
-
-    spin_take(&console_lock);
-    return were_on;
-}
-
-static void unlock(bool were_on)
-{
-    spin_give(&console_lock);
-    irq_restore(were_on);
-}
+/*
+ * Of everything above, and of what consoles do. Lines stay whole: an interrupt's, or another
+ * CPU's, comes after the one that is being written.
+ */
+static struct spinlock console_lock;
 
 /* ---- from the history to a console */
 
@@ -172,7 +161,7 @@ static void remember(const char *bytes, size_t n)
 
 void console_write(const char *bytes, size_t n)
 {
-    bool were_on = lock();
+    bool were_on = irq_lock(&console_lock);
 
     if (n)
         mid_line = bytes[n - 1] != '\n';
@@ -186,7 +175,7 @@ void console_write(const char *bytes, size_t n)
         bytes += piece;
         n -= piece;
     }
-    unlock(were_on);
+    irq_unlock(&console_lock, were_on);
 }
 
 /* ---- which console it is */
@@ -213,7 +202,7 @@ void console_await(void)
 
 void console_move(struct console *new_screen)
 {
-    bool were_on = lock();
+    bool were_on = irq_lock(&console_lock);
 
     screen = new_screen;
     expected = false;
@@ -225,7 +214,7 @@ void console_move(struct console *new_screen)
         screen->position = oldest();
     }
     show_screen();
-    unlock(were_on);
+    irq_unlock(&console_lock, were_on);
 }
 
 /* The line goes on where the screen's reader has seen the last of it. */
@@ -244,19 +233,19 @@ static void leave_screen(void)
 
 void console_leave(struct console *old_screen)
 {
-    bool were_on = lock();
+    bool were_on = irq_lock(&console_lock);
 
     if (stalled == old_screen)
         stalled = NULL;
     if (screen == old_screen)
         leave_screen();
     event_signal(&room);
-    unlock(were_on);
+    irq_unlock(&console_lock, were_on);
 }
 
 void console_resume(struct console *console)
 {
-    bool were_on = lock();
+    bool were_on = irq_lock(&console_lock);
     bool moves = stalled == console && !console->pending();
 
     if (screen == console && !in_screen) {
@@ -267,7 +256,7 @@ void console_resume(struct console *console)
         if (!list_empty(&room.waiters))
             event_signal(&room);
     }
-    unlock(were_on);
+    irq_unlock(&console_lock, were_on);
     if (moves) {
         log_info("console: %s takes output again", console->name);
         console_move(console);
@@ -276,11 +265,11 @@ void console_resume(struct console *console)
 
 bool console_arm(struct console *console)
 {
-    bool were_on = lock(), has_room = false;
+    bool were_on = irq_lock(&console_lock), has_room = false;
 
     if (stalled == console || (screen == console && console->position < written))
         has_room = console->arm();
-    unlock(were_on);
+    irq_unlock(&console_lock, were_on);
     return has_room;
 }
 
@@ -304,14 +293,14 @@ void console_wait_for_room(void)
 
 void console_everywhere(void)
 {
-    bool were_on = lock();
+    bool were_on = irq_lock(&console_lock);
 
     if (line && screen && !everywhere) {
         line->position = written;
         end_line();
     }
     everywhere = true;
-    unlock(were_on);
+    irq_unlock(&console_lock, were_on);
 }
 
 /* Looks at the screen until it has let everything out. Not by the clock: a panic may have come amid
@@ -336,7 +325,7 @@ static bool drain_screen(void)
 
 void console_flush(void)
 {
-    bool were_on = lock();
+    bool were_on = irq_lock(&console_lock);
 
     if (screen && !in_screen && !(panicking && screen->emergency) && !drain_screen()) {
         everywhere = false; /* the line has to have all that did not get out */
@@ -344,7 +333,7 @@ void console_flush(void)
     }
     if (line && line->flush)
         line->flush();
-    unlock(were_on);
+    irq_unlock(&console_lock, were_on);
 }
 
 /* What panicked in the screen's own code, or panics again, does not call that code any more. */
@@ -425,9 +414,9 @@ void log_line(enum log_level level, const char *format, ...)
     length = MIN(length, (int)sizeof(text) - 2);
     make_printable(text, (size_t)length);
     text[length] = '\n';
-    were_on = lock();
+    were_on = irq_lock(&console_lock);
     if (mid_line) /* of the application's: a record stands on a line of its own */
         console_write("\n", 1);
     console_write(text, (size_t)length + 1);
-    unlock(were_on);
+    irq_unlock(&console_lock, were_on);
 }

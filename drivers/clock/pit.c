@@ -32,15 +32,13 @@ static struct spinlock lock;
  */
 static uint64_t read_counter(void)
 {
-    bool were_on = irq_save();
+    bool were_on = irq_lock(&lock);
     uint16_t left;
 
-    spin_take(&lock);
     port_write8(PIT_COMMAND, SELECT_CHANNEL1 | LATCH_COUNT);
     left = port_read8(PIT_CHANNEL1);
     left |= (uint16_t)(port_read8(PIT_CHANNEL1) << 8);
-    spin_give(&lock);
-    irq_restore(were_on);
+    irq_unlock(&lock, were_on);
     return (uint16_t)-left; /* it counts down, from 65536, which reads as 0 */
 }
 

@@ -25,21 +25,13 @@ static struct spinlock address_lock;
 /* Kernel threads are one at a time anyway, and boots are counted in instructions. */
 static inline __attribute__((always_inline)) bool take_address(void)
 {
-    bool were_on;
-
-    if (!pci_handlers_access)
-        return false;
-    were_on = irq_save();
-    spin_take(&address_lock);
-    return were_on;
+    return pci_handlers_access && irq_lock(&address_lock);
 }
 
 static inline __attribute__((always_inline)) void give_address(bool were_on)
 {
-    if (!pci_handlers_access)
-        return;
-    spin_give(&address_lock);
-    irq_restore(were_on);
+    if (pci_handlers_access)
+        irq_unlock(&address_lock, were_on);
 }
 
 static uint32_t ports_read(const struct pci_host *host, struct pci_address at, unsigned offset,

@@ -64,17 +64,14 @@ uint32_t pci_access_window_read(const struct pci_registers *registers, uint32_t 
 {
     struct pci_access_window *window = registers->window;
     unsigned at = window->capability + FIELD(pci_cfg_data);
-    bool were_on = irq_save();
+    bool were_on = irq_lock(&window->lock);
     uint32_t value;
 
-    {
-        SPIN_SCOPE(&window->lock);
-        aim(window, registers, offset, bytes);
-        value = bytes == 1   ? pci_read8(window->pci, at)
-                : bytes == 2 ? pci_read16(window->pci, at)
-                             : pci_read32(window->pci, at);
-    }
-    irq_restore(were_on);
+    aim(window, registers, offset, bytes);
+    value = bytes == 1   ? pci_read8(window->pci, at)
+            : bytes == 2 ? pci_read16(window->pci, at)
+                         : pci_read32(window->pci, at);
+    irq_unlock(&window->lock, were_on);
     return value;
 }
 
@@ -83,17 +80,14 @@ void pci_access_window_write(const struct pci_registers *registers, uint32_t off
 {
     struct pci_access_window *window = registers->window;
     unsigned at = window->capability + FIELD(pci_cfg_data);
-    bool were_on = irq_save();
+    bool were_on = irq_lock(&window->lock);
 
-    {
-        SPIN_SCOPE(&window->lock);
-        aim(window, registers, offset, bytes);
-        if (bytes == 1)
-            pci_write8(window->pci, at, (uint8_t)value);
-        else if (bytes == 2)
-            pci_write16(window->pci, at, (uint16_t)value);
-        else
-            pci_write32(window->pci, at, value);
-    }
-    irq_restore(were_on);
+    aim(window, registers, offset, bytes);
+    if (bytes == 1)
+        pci_write8(window->pci, at, (uint8_t)value);
+    else if (bytes == 2)
+        pci_write16(window->pci, at, (uint16_t)value);
+    else
+        pci_write32(window->pci, at, value);
+    irq_unlock(&window->lock, were_on);
 }
