@@ -97,6 +97,8 @@ static struct {
     bool begun, opening;
     uint64_t watched;
     struct event *watcher;
+    struct event *reserve_watcher;
+    uint64_t low; /* what page_alloc() may leave without telling it; 0: there is none */
     struct event *reporter;
     bool reporter_waits;
     bool poisons, keeps_contents;
@@ -742,16 +744,29 @@ uint64_t page_missing(uint64_t pages)
     return wanted > left ? wanted - left : 0;
 }
 
+static __attribute__((cold, noinline)) void wake_reserve_watcher(void)
+{
+    if (pool.reserve_watcher)
+        event_signal(pool.reserve_watcher);
+    pool.reserve_watcher = NULL;
+    pool.low = 0;
+}
+
 phys_addr_t page_alloc(unsigned order)
 {
     SPIN_SCOPE(&memory_lock);
+    uint64_t left;
+
     assert(order <= PAGE_ORDER_MAX);
     if (UNLIKELY(pool.lent && order == 0 && !pool.opening)) {
         pool.lent--;
         return page_alloc_promised(0);
     }
+    left = available();
+    if (UNLIKELY(left < pool.low + BIT(order)))
+        wake_reserve_watcher();
     /* What opening takes was set aside before anything was promised. */
-    if (available() < BIT(order) && !pool.opening)
+    if (left < BIT(order) && !pool.opening)
         return 0;
     return take_low(order);
 }
@@ -970,6 +985,16 @@ void page_watch(uint64_t pages, struct event *event)
     pool.watcher = event;
     set_notable_order();
     wake_watcher();
+}
+
+bool page_watch_reserve(struct event *event)
+{
+    SPIN_SCOPE(&memory_lock);
+    bool is_low = available() < pool.reserve / 2;
+
+    pool.reserve_watcher = is_low ? NULL : event;
+    pool.low = is_low ? 0 : pool.reserve / 2;
+    return is_low;
 }
 
 /* Reporting. */

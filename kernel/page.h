@@ -94,6 +94,12 @@ void page_free_hint(phys_addr_t start, unsigned order);
 void page_watch(uint64_t pages, struct event *event);
 
 /*
+ * Signals the event once, when less than half of the kernel's reserve is left. true: so it
+ * is already, and nobody is told of anything. There is one such wish at a time.
+ */
+bool page_watch_reserve(struct event *event);
+
+/*
  * Telling the host of free memory, which it then need not keep. There is one who does,
  * the reporter. Free memory rests first, so that what is soon used again is not reported:
  *

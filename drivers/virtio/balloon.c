@@ -682,6 +682,7 @@ static bool work_on_all(void)
     bool may_sleep = true;
     struct list *link;
 
+    pressure_keep_reserve(&balloon_event);
     LIST_FOR_EACH (link, &balloons) {
         struct balloon *balloon = CONTAINER_OF(link, struct balloon, link);
 
@@ -741,9 +742,11 @@ static bool give(uint64_t pages)
 
     LIST_FOR_EACH (link, &balloons)
         can += lent(CONTAINER_OF(link, struct balloon, link));
+    if (can < pages)
+        return false;
     if (pages && !needed)
         needed_since_ns = clock_monotonic_ns();
-    needed = can >= pages ? pages : 0;
+    needed = pages;
     if (needed)
         event_signal(&balloon_event);
     return needed != 0;

@@ -60,7 +60,7 @@ void aerostat_memory_get(struct aerostat_memory *memory);
 /*
  * Waits until the host wishes something else than target_bytes, at most timeout_ms
  * milliseconds (negative: without end). 1: it does, ask aerostat_memory_get() what; 0: the time
- * has passed.
+ * has passed. Several threads may wait at once: all of them are told.
  */
 int aerostat_memory_wait(uint64_t target_bytes, int timeout_ms);
 

@@ -17,6 +17,7 @@
 #include "kernel/thread.h"
 #include "kernel/timer.h"
 #include "kernel/vmem.h"
+#include "lib/base/errno.h"
 #include "tests/fuzz/disks.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/memory.h"
@@ -244,6 +245,22 @@ bool page_freed_since_rest(void)
 uint64_t page_missing(uint64_t pages)
 {
     return pages > PAGES - pages_taken ? pages - (PAGES - pages_taken) : 0;
+}
+
+int page_promise(uint64_t pages)
+{
+    return page_missing(pages) ? -ENOMEM : 0;
+}
+
+void page_unpromise(uint64_t pages)
+{
+    (void)pages;
+}
+
+bool page_watch_reserve(struct event *event)
+{
+    (void)event;
+    return false;
 }
 
 void page_poison_with(uint8_t byte)

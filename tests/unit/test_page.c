@@ -392,6 +392,36 @@ static void the_watcher_hears_once_when_there_is_enough_again(void **state)
     assert_ptr_equal(signalled, &event);
 }
 
+static void the_reserves_watcher_hears_once_when_half_of_it_is_gone(void **state)
+{
+    struct event event;
+    phys_addr_t page = 0;
+
+    (void)state;
+    page_add_range(ARENA, 4 * MIB); /* of 1024 pages 32 are the reserve */
+    signalled = NULL;
+    while (page_available() > 32)
+        page_alloc(0);
+    assert_false(page_watch_reserve(&event));
+    while (page_available() > 16)
+        page = page_alloc(0);
+    assert_null(signalled);
+    assert_int_not_equal(page_alloc(0), 0);
+    assert_ptr_equal(signalled, &event);
+    signalled = NULL;
+    assert_int_not_equal(page_alloc(0), 0);
+    assert_null(signalled);
+    assert_true(page_watch_reserve(&event)); /* it is low already */
+    while (page_available())
+        page_alloc(0);
+    assert_int_equal(page_alloc(0), 0);
+    assert_null(signalled);
+    page_free_run(page - 31 * PAGE_SIZE, 32);
+    assert_false(page_watch_reserve(&event));
+    assert_int_equal(page_alloc(6), 0); /* more than there is: its want is heard of too */
+    assert_ptr_equal(signalled, &event);
+}
+
 /* ---- reporting */
 
 static struct event reporter;
@@ -786,6 +816,7 @@ int main(void)
         FRESH(a_large_promised_block_may_be_refused_but_not_lost),
         FRESH(a_section_that_can_not_be_mapped_stays_unused),
         FRESH(the_watcher_hears_once_when_there_is_enough_again),
+        FRESH(the_reserves_watcher_hears_once_when_half_of_it_is_gone),
         FRESH(free_memory_is_reported_once_and_only_after_a_rest),
         FRESH(a_reported_block_is_used_at_once_and_reported_again_after_it),
         FRESH(what_was_used_meanwhile_has_not_rested),

@@ -944,17 +944,64 @@ static void memory_that_is_needed_comes_out_of_the_balloon(void **state)
     go(wish_is_met);
 }
 
+/* As the kernel, which does not wait, takes pages for its buffers. */
+static unsigned take_half_of_the_reserve(phys_addr_t *taken)
+{
+    uint64_t reserve = page_missing(page_available());
+    unsigned n = 0;
+
+    while (page_available() >= reserve / 2)
+        taken[n++] = page_alloc(0);
+    return n;
+}
+
+static void the_kernels_reserve_is_filled_up_from_the_balloon(void **state)
+{
+    PROVES("BAL-OP-05", "BAL-OP-06");
+    phys_addr_t taken[1024];
+    uint64_t given;
+    unsigned n;
+
+    (void)state;
+    offer_everything();
+    add();
+    wish(UINT32_MAX);
+    idle_rounds = 0;
+    go(is_as_large_as_can_be);
+    given = n_in_balloon;
+    n = take_half_of_the_reserve(taken);
+    go_idle();
+    assert_int_equal(page_missing(0), 0);
+    assert_in_range(given - n_in_balloon, 1, 2 * n);
+    given = n_in_balloon;
+    host_clock_ns += 3 * NSEC_PER_SEC;
+    go_idle();
+    assert_int_equal(n_in_balloon, given); /* it does not go back and forth */
+    while (n)
+        page_free(taken[--n], 0);
+    go_idle();
+    assert_true(n_in_balloon > given); /* what the kernel has no more need of is lent again */
+    wish(0);
+    go(wish_is_met);
+}
+
 static void without_the_feature_nothing_leaves_a_balloon_that_the_host_wants(void **state)
 {
     PROVES("BAL-OP-04");
+    phys_addr_t taken[1024];
+    unsigned n;
+
     (void)state;
     add();
     wish(UINT32_MAX);
     idle_rounds = 0;
     go(is_as_large_as_can_be);
     assert_false(relieve(3000));
+    n = take_half_of_the_reserve(taken);
     go_idle();
     assert_int_equal(fake.queues[DEFLATE].ring.popped, 0);
+    while (n)
+        page_free(taken[--n], 0);
     wish(0);
     go(wish_is_met);
 }
@@ -1576,6 +1623,7 @@ int main(void)
         TEST(a_hint_queue_of_one_ends_each_round_at_once),
         TEST(hints_cut_off_by_a_reset_are_written_over_before_use),
         TEST(memory_that_is_needed_comes_out_of_the_balloon),
+        TEST(the_kernels_reserve_is_filled_up_from_the_balloon),
         TEST(without_the_feature_nothing_leaves_a_balloon_that_the_host_wants),
         TEST(hinted_memory_that_is_needed_is_written_over_and_given),
         TEST(a_device_that_keeps_what_is_needed_is_reset),

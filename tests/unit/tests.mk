@@ -196,6 +196,12 @@ cpus_CFLAGS := -fno-pie -fno-sanitize=address
 cpus_LDFLAGS := -no-pie -fno-sanitize=address -pthread -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
 $(BUILD)/tests/cpus: $(OBJ)/arch/x86_64/entry.asm.o
 
+# Under the thread sanitizer, as locks are.
+UNIT_TESTS += pressure
+pressure_SRCS := kernel/pressure.c
+pressure_CFLAGS := -fno-sanitize=address -fsanitize=thread
+pressure_LDFLAGS := -fno-sanitize=address -fsanitize=thread -pthread
+
 UNIT_TESTS += lock
 lock_SRCS := lib/libc/lock.c
 lock_CFLAGS := -isystem tests/host/newlib -fno-sanitize=address -fsanitize=thread
