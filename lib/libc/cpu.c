@@ -9,12 +9,15 @@
 #include "kernel/clock.h"
 #include "kernel/event.h"
 #include "kernel/page.h"
+#include "kernel/pressure.h"
 #include "kernel/smp.h"
 #include "kernel/thread.h"
 #include "lib/base/errno.h"
 #include "lib/base/list.h"
 #include "lib/libc/kernel_call.h"
 #include "lib/libc/start.h"
+
+#define SPARE_PAGES 16 /* a thread's, beside its stack */
 
 struct call {
     struct list link;
@@ -51,14 +54,20 @@ static void run_call(void *argument)
     thread_exit();
 }
 
+static struct thread *new_thread(struct call *call, size_t stack_bytes)
+{
+    return thread_create_application(call->cpu, "function", run_call, call, stack_bytes);
+}
+
 static int start(struct call *call, size_t stack_bytes)
 {
     int error = smp_wait_for(call->cpu);
 
-    if (error)
+    if (error || new_thread(call, stack_bytes))
         return error;
-    return thread_create_application(call->cpu, "function", run_call, call, stack_bytes) ? 0
-                                                                                         : -ENOMEM;
+    if (pressure_relieve(stack_bytes / PAGE_SIZE + SPARE_PAGES) && new_thread(call, stack_bytes))
+        return 0;
+    return -ENOMEM;
 }
 
 static int run(struct call *wanted, size_t stack_bytes)

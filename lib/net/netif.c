@@ -299,10 +299,8 @@ static bool add_buffers(struct net_interface *interface)
 /* More buffers, up to `wanted` and what the interface may have; three quarters for the device. */
 static void grow(struct net_interface *interface, unsigned wanted)
 {
-    while (interface->n_rx < MIN(wanted, interface->n_rx_max)) {
-        if (!add_buffers(interface))
-            interface->n_rx_max = interface->n_rx;
-    }
+    while (interface->n_rx < MIN(wanted, interface->n_rx_max) && add_buffers(interface))
+        ;
     interface->rx_target = MIN(interface->dev->rx_buffers, interface->n_rx - interface->n_rx / 4);
 }
 
