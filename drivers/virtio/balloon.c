@@ -19,11 +19,8 @@
  * Pages in the balloon are never touched: which ones they are is kept in a
  * stack of blocks beside them, 8 bytes a block of up to 2 MiB.
  *
- * Concurrency: the balloon thread; probe, remove and follow in other kernel
- * threads, between its waits.
+ * Concurrency: the balloon thread; probe and remove in other kernel threads, between its waits.
  */
-#include "drivers/virtio/balloon.h"
-
 #include "drivers/virtio/balloon_blocks.h"
 #include "drivers/virtio/balloon_hint.h"
 #include "drivers/virtio/balloon_report.h"
@@ -67,8 +64,6 @@
 
 _Static_assert(PAGE_SHIFT == VIRTIO_BALLOON_PFN_SHIFT, "pages are the balloon's pages");
 
-enum mode { MODE_AUTO, MODE_MANUAL, MODE_OFF };
-
 enum phase { IDLE, INFLATING, DEFLATING };
 
 struct balloon {
@@ -79,8 +74,7 @@ struct balloon {
     bool limited;             /* the last try to grow got nothing; told once a wish */
     bool out_of_reach;        /* what is free has no page number of 32 bits: no use in waiting */
     struct patience patience; /* with resets */
-    uint64_t wish;            /* pages, as the host says */
-    uint64_t target;          /* pages, as we follow it ... */
+    uint64_t target;          /* pages, as the host wishes ... */
     uint64_t ceiling;         /* ... but for what was taken back because memory was short */
     uint64_t full;            /* pages, when that began */
     uint64_t hold_end_ns;     /* not before then does the wish count again */
@@ -113,7 +107,6 @@ static struct list retired = LIST_INIT(retired);
 static struct list lost = LIST_INIT(lost); /* as what was lent to them: no reset ended */
 static struct event balloon_event = EVENT_INIT(balloon_event); /* whatever may need work */
 static struct thread *thread;
-static enum mode mode;
 static uint8_t poison;           /* what free memory is filled with, with PAGE_POISON */
 static uint64_t needed;          /* pages that the guest lacks ... */
 static uint64_t needed_since_ns; /* ... from then on */
@@ -401,10 +394,8 @@ static int read_wish(struct balloon *balloon)
 
     if (error)
         return error == -ERANGE ? 0 : error;
-    if (balloon->wish != num_pages)
-        tell_wish(num_pages, balloon->wish);
-    balloon->wish = num_pages;
-    if (mode == MODE_AUTO && balloon->target != num_pages) {
+    if (balloon->target != num_pages) {
+        tell_wish(num_pages, balloon->target);
         balloon->target = num_pages;
         balloon->ceiling = UINT64_MAX;
         balloon->limited = false;
@@ -705,20 +696,6 @@ static void run(void *unused)
         rounds_end(&rounds, &balloon_event, work_on_all());
 }
 
-void virtio_balloon_follow(void)
-{
-    struct list *link;
-
-    LIST_FOR_EACH (link, &balloons) {
-        struct balloon *balloon = CONTAINER_OF(link, struct balloon, link);
-
-        balloon->target = balloon->wish;
-        balloon->ceiling = UINT64_MAX;
-        balloon->limited = false;
-    }
-    event_signal(&balloon_event);
-}
-
 /* Pages that can be had back: see kernel/pressure.h. */
 static uint64_t lent(const struct balloon *balloon)
 {
@@ -876,12 +853,11 @@ static struct balloon *new_balloon(struct virtio_device *device)
     return balloon;
 }
 
-static enum mode wanted_mode(void)
+static bool is_off(void)
 {
-    static const char *const names[] = { "auto", "manual", "off" };
-    int choice = cmdline_choice("balloon", names, ARRAY_SIZE(names));
+    static const char *const names[] = { "auto", "off" };
 
-    return choice < 0 ? MODE_AUTO : (enum mode)choice;
+    return cmdline_choice("balloon", names, ARRAY_SIZE(names)) == 1;
 }
 
 /*
@@ -908,8 +884,7 @@ static int probe(struct virtio_device *device)
     struct balloon *balloon;
     int error;
 
-    mode = wanted_mode();
-    if (mode == MODE_OFF) {
+    if (is_off()) {
         log_info("balloon: off, as the command line wants it");
         return 0;
     }
@@ -935,7 +910,7 @@ static void remove(struct virtio_device *device)
 
     if (!balloon)
         return;
-    tell_wish(0, balloon->wish);
+    tell_wish(0, balloon->target);
     list_remove(&balloon->link);
     retire(balloon);
 }
@@ -963,8 +938,7 @@ static void tell(struct report *report)
         const struct balloon *balloon = CONTAINER_OF(link, struct balloon, link);
 
         report_open_item(report, "balloon%u", number++);
-        report_number(report, "wish_bytes", balloon->wish * PAGE_SIZE);
-        report_number(report, "target_bytes", balloon->target * PAGE_SIZE);
+        report_number(report, "wish_bytes", balloon->target * PAGE_SIZE);
         report_number(report, "actual_bytes", balloon->pages * PAGE_SIZE);
         report_number(report, "limited", balloon->limited);
         if (balloon->hint)

@@ -14,7 +14,6 @@
 
 #include <cmocka.h>
 
-#include "drivers/virtio/balloon.h"
 #include "drivers/virtio/spec/balloon.h"
 #include "drivers/virtio/spec/ids.h"
 #include "kernel/clock.h"
@@ -1278,24 +1277,6 @@ static void off_leaves_the_device_alone(void **state)
     assert_int_equal(n_writes_of_actual, 0);
 }
 
-static void manual_follows_when_it_is_told_to(void **state)
-{
-    (void)state;
-    host_cmdline_key = "balloon";
-    host_cmdline_value = "manual";
-    add();
-    wish(3000);
-    go_idle();
-    assert_int_equal(n_in_balloon, 0);
-    virtio_balloon_follow();
-    go(wish_is_met);
-    wish(10);
-    go_idle();
-    assert_int_equal(n_in_balloon, 3000);
-    virtio_balloon_follow();
-    go(wish_is_met);
-}
-
 static void what_nobody_can_give_is_tried_again_without_spinning(void **state)
 {
     unsigned pops;
@@ -1611,7 +1592,6 @@ int main(void)
         TEST(a_device_without_a_deflate_queue_is_refused),
         TEST(a_device_without_configuration_is_left_at_zero),
         TEST(off_leaves_the_device_alone),
-        TEST(manual_follows_when_it_is_told_to),
         TEST(what_nobody_can_give_is_tried_again_without_spinning),
         TEST(free_memory_is_reported_when_it_has_rested),
         TEST(reporting_may_start_from_larger_blocks_or_not_at_all),
