@@ -21,11 +21,11 @@
  *
  * Concurrency: the balloon thread; probe and remove in other kernel threads, between its waits.
  */
+#include "drivers/virtio/spec/balloon.h"
 #include "drivers/virtio/balloon_blocks.h"
 #include "drivers/virtio/balloon_hint.h"
 #include "drivers/virtio/balloon_report.h"
 #include "drivers/virtio/device.h"
-#include "drivers/virtio/spec/balloon.h"
 #include "drivers/virtio/spec/ids.h"
 #include "kernel/alloc.h"
 #include "kernel/clock.h"
