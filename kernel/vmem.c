@@ -2,8 +2,9 @@
 /*
  * Ranges of the application's window, kept in a treap by address. Each node
  * knows the gap before it and the largest gap below it, so that the lowest gap
- * that fits is found in one walk: address space is reused from the bottom, and
- * with it page tables, which stay unless a range had all of a table's 2 MiB.
+ * that fits is found in one walk: address space is reused from the bottom. A page
+ * table goes with the last range in its 2 MiB: it lies among what those ranges had,
+ * and would keep the memory around it from being whole 2 MiB again.
  *
  * Shaped for a malloc that maps and unmaps runs of one page to many MiB, and
  * for thousands of such runs at once.
@@ -296,37 +297,45 @@ static void discard(struct range *range, uintptr_t start, uintptr_t end)
     free_hidden(start, pages);
 }
 
-/* The same, and frees the tables that served only [start, end). */
-static void clear(struct range *range, uintptr_t start, uintptr_t end)
+/* From start on: where its table begins, unless another range is in between. */
+static uintptr_t tables_from(const struct range *range, uintptr_t start)
 {
-    uint64_t pages = hide(range, start, end);
-    unsigned tables = paging_hide_tables(start, end);
+    uintptr_t before = start == range->start ? start - range->gap : start;
 
-    if (pages || tables)
-        paging_forget(start, end - start, tables);
-    free_hidden(start, pages);
-    paging_free_tables(start, tables);
+    return MAX(ALIGN_DOWN(start, LARGE_PAGE), before);
 }
 
-/* Frees tables left by ranges that are gone: nothing is mapped in [start, end). */
-static void drop_tables(uintptr_t start, uintptr_t end)
+/* As far as the last table of the range reaches, unless another one is in between. */
+static uintptr_t tables_to(const struct range *range)
 {
-    unsigned tables = paging_hide_tables(start, end);
+    uintptr_t end = range->start + range->bytes;
 
-    if (!tables)
-        return;
-    paging_forget(start, end - start, true);
-    paging_free_tables(start, tables);
+    return MIN(ALIGN_UP(end, LARGE_PAGE), end + range_above(range->start)->gap);
+}
+
+/* The same for all from start on, and frees the tables that served only that. */
+static void clear(struct range *range, uintptr_t start)
+{
+    uintptr_t end = range->start + range->bytes;
+    uint64_t pages = hide(range, start, end);
+    uintptr_t first = tables_from(range, start);
+    unsigned tables = paging_hide_tables(first, tables_to(range));
+
+    if (pages || tables)
+        paging_forget(first, tables_to(range) - first, tables);
+    free_hidden(start, pages);
+    paging_free_tables(first, tables);
 }
 
 static void move_pages(struct range *from, struct range *to)
 {
     uintptr_t end = from->start + from->bytes;
     uint64_t pages = hide(from, from->start, end), done, bytes;
-    unsigned tables = paging_hide_tables(from->start, end);
+    uintptr_t first = tables_from(from, from->start);
+    unsigned tables = paging_hide_tables(first, tables_to(from));
 
     if (pages || tables)
-        paging_forget(from->start, from->bytes, tables);
+        paging_forget(first, tables_to(from) - first, tables);
     for (done = 0; pages; done += bytes) {
         phys_addr_t physical = paging_take_hidden(from->start + done, &bytes);
 
@@ -335,7 +344,7 @@ static void move_pages(struct range *from, struct range *to)
         map(to, to->start + done, physical, bytes);
         pages -= bytes / PAGE_SIZE;
     }
-    paging_free_tables(from->start, tables);
+    paging_free_tables(first, tables);
 }
 
 /* A 2 MiB page around the address, if it fits into the range and nothing is mapped there. */
@@ -389,7 +398,6 @@ static int promise(struct range *range, uint64_t pages, uintptr_t start, uintptr
 
     if (error) /* first, so that what can not be had at all is not walked through */
         return error;
-    drop_tables(start, end); /* left by smaller ranges: in the way of large pages */
     tables = tables_missing(start, end);
     error = page_promise(tables);
     if (error)
@@ -453,7 +461,7 @@ void vmem_free(void *start)
     if (!start)
         return;
     range = range_of(start);
-    clear(range, range->start, range->start + range->bytes);
+    clear(range, range->start);
     page_unpromise(range->bytes / PAGE_SIZE);
     range_end(range);
 }
@@ -493,7 +501,7 @@ static void *shrink(struct range *range, uint64_t bytes)
 {
     uint64_t pages = (range->bytes - bytes) / PAGE_SIZE;
 
-    clear(range, range->start + bytes, range->start + range->bytes);
+    clear(range, range->start + bytes);
     set_bytes(range, bytes);
     page_unpromise(pages);
     unpromise_tables(range);
