@@ -3,18 +3,20 @@
  * The traditional memory balloon (§5.5). One kernel thread follows the size that
  * the host wishes, num_pages, whenever it changes: it takes the highest and
  * largest free blocks and lends their pages to the host, or takes them back in
- * the opposite order. It works in batches of a few thousand pages, one
- * notification each, and looks at the newest wish before every batch, so a
- * storm of wishes costs no more than the last one.
+ * the opposite order. It works in batches of up to 32 MiB, one notification and
+ * one interrupt each, and looks at the newest wish before every batch, so a storm
+ * of wishes costs no more than the last one.
  *
- * A page is ours again only after the device has acknowledged it, whether
- * MUST_TELL_HOST was negotiated or not. When the guest has no more to give, the
- * balloon stays as large as it could get and goes on when memory becomes free.
+ * A page is ours again when the device has been told; with MUST_TELL_HOST, when it
+ * has acknowledged it. The next batch waits for that in any case. When the guest has
+ * no more to give, the balloon stays as large as it could get and goes on when memory
+ * becomes free.
  *
  * A device that has to be reset may or may not have seen the batch under way. An
  * inflation is repeated: the host gets what it was promised, and pages that it
- * took already are still untouched. A deflation is cut off: its pages stay in the
- * balloon, until they are given back anew.
+ * took already are still untouched. So is a deflation whose pages are in use again.
+ * With MUST_TELL_HOST it is cut off: its pages stay in the balloon, until they are
+ * given back anew.
  *
  * Pages in the balloon are never touched: which ones they are is kept in a
  * stack of blocks beside them, 8 bytes a block of up to 2 MiB.
@@ -45,10 +47,15 @@
 #define QUEUE_INFLATE 0 /* §5.5.2 */
 #define QUEUE_DEFLATE 1 /* those behind it are numbered as far as they were negotiated */
 
-#define BATCH_BUFFERS  4
-#define BUFFER_PAGES   512
-#define BLOCK_ORDER    PAGE_ORDER_2M /* the largest block: one buffer full */
-#define QUEUE_SIZE_MAX 8
+/*
+ * A buffer is as large as Linux makes it: there are devices that pass over a larger one.
+ * The page numbers of a batch take 1/1024 of its own size: where there is little memory
+ * the batch is smaller, 1/8 of memory.
+ */
+#define BUFFER_PAGES   256
+#define BATCH_BUFFERS  32
+#define QUEUE_SIZE_MAX BATCH_BUFFERS
+#define BLOCK_ORDER    PAGE_ORDER_2M      /* the largest block */
 #define POISON_ON      0xaa               /* `poison=on`: each byte of what is free */
 #define HOLD_NS        (2 * NSEC_PER_SEC) /* before memory that was needed is taken again */
 #define KEEP_MAX_NS    NSEC_PER_SEC       /* how long the device may keep memory that is needed */
@@ -79,18 +86,17 @@ struct balloon {
     uint64_t full;            /* pages, when that began */
     uint64_t hold_end_ns;     /* not before then does the wish count again */
     struct timer hold;
-    struct balloon_hint *hint;            /* NULL: not negotiated */
-    struct balloon_report *report;        /* NULL: not negotiated, or another device does it */
-    uint64_t pages;                       /* in the balloon, acknowledged */
-    struct block_stack blocks;            /* those of the batch among them */
-    enum phase phase;                     /* what the batch under way does */
-    unsigned in_flight;                   /* its buffers that have not come back */
-    uint64_t batch_pages;                 /* its pages */
-    uint64_t batch_blocks;                /* its blocks, the topmost of the stack */
-    unsigned n_buffers;                   /* an inflation's buffers ... */
-    unsigned buffer_pages[BATCH_BUFFERS]; /* ... and how many pages each holds */
-    le32 (*pfns)[BUFFER_PAGES];           /* read by the device */
-    struct virtio_balloon_stat *stat;     /* read by the device */
+    struct balloon_hint *hint;        /* NULL: not negotiated */
+    struct balloon_report *report;    /* NULL: not negotiated, or another device does it */
+    uint64_t pages;                   /* in the balloon, acknowledged */
+    struct block_stack blocks;        /* those of the batch among them */
+    enum phase phase;                 /* what the batch under way does */
+    unsigned in_flight;               /* its buffers that have not come back */
+    uint64_t batch_pages;             /* its pages */
+    uint64_t batch_blocks;            /* its blocks, the topmost of the stack; 0: free again */
+    uint64_t batch_max;               /* the most pages of a batch */
+    le32 *pfns;                       /* those of the batch; read by the device */
+    struct virtio_balloon_stat *stat; /* read by the device */
 };
 
 static const struct virtio_feature features[] = {
@@ -121,33 +127,42 @@ static void free_top_block(struct balloon *balloon)
 
 /* ---- batches */
 
-static unsigned write_pfns(le32 *to, unsigned n, phys_addr_t start, unsigned order)
+/* A block more, of those that the stack has. */
+static void write_pfns(struct balloon *balloon, phys_addr_t start, unsigned order)
 {
+    le32 *to = &balloon->pfns[balloon->batch_pages];
     uint32_t pfn = (uint32_t)(start >> PAGE_SHIFT);
 
     for (unsigned i = 0; i < 1u << order; i++)
-        to[n++] = pfn + i;
-    return n;
+        to[i] = pfn + i;
+    balloon->batch_blocks++;
+    balloon->batch_pages += UINT64_C(1) << order;
 }
 
-/* A buffer of n pages. false: the ring is broken. */
-static bool lend(struct balloon *balloon, struct virtio_queue *queue, unsigned index, unsigned n)
+/* The batch as it was made, for the first time or once more. false: the ring is broken. */
+static bool lend(struct balloon *balloon, enum phase phase)
 {
-    const struct virtq_elem elem = {
-        .addr = dma_address(balloon->pfns[index]),
-        .len = n * (uint32_t)sizeof(le32),
-    };
-    const struct virtq_buffer buffer = { .elem = &elem, .n_readable = 1, .cookie = balloon };
+    struct virtio_queue *queue = phase == INFLATING ? &balloon->inflate : &balloon->deflate;
+    uint64_t at = 0;
 
-    if (virtq_add(&queue->ring, &buffer, 1) != 1)
-        return false;
-    balloon->in_flight++;
-    return true;
-}
+    while (at < balloon->batch_pages) {
+        uint64_t n = MIN(balloon->batch_pages - at, BUFFER_PAGES);
+        const struct virtq_elem elem = {
+            .addr = dma_address(&balloon->pfns[at]),
+            .len = (uint32_t)(n * sizeof(le32)),
+        };
+        const struct virtq_buffer buffer = { .elem = &elem, .n_readable = 1, .cookie = balloon };
 
-static unsigned buffers_of(const struct virtio_queue *queue)
-{
-    return MIN(queue->ring.size, BATCH_BUFFERS);
+        if (virtq_add(&queue->ring, &buffer, 1) != 1)
+            break;
+        balloon->in_flight++;
+        at += n;
+    }
+    if (balloon->batch_pages) /* also if the ring broke: recover() then knows whose they are */
+        balloon->phase = phase;
+    if (virtq_publish(&queue->ring))
+        virtq_notify(&queue->ring);
+    return at == balloon->batch_pages && !virtq_broken_reason(&queue->ring);
 }
 
 static unsigned order_within(uint64_t pages)
@@ -172,105 +187,23 @@ static phys_addr_t take_block(struct balloon *balloon, uint64_t pages, unsigned 
     }
     balloon->out_of_reach = false;
     block_push(&balloon->blocks, start, *order);
-    balloon->batch_blocks++;
-    balloon->batch_pages += UINT64_C(1) << *order;
     return start;
-}
-
-/* Takes memory for one buffer, at most `wanted` pages: how many it holds. */
-static unsigned fill(struct balloon *balloon, unsigned index, uint64_t wanted)
-{
-    unsigned n = 0, order;
-
-    wanted = MIN(wanted, BUFFER_PAGES);
-    while (n < wanted) {
-        phys_addr_t start = take_block(balloon, wanted - n, &order);
-
-        if (!start)
-            break;
-        n = write_pfns(balloon->pfns[index], n, start, order);
-    }
-    return n;
-}
-
-/* Shows the batch to the device, if there is anything in it. */
-static void send(struct balloon *balloon, struct virtio_queue *queue, enum phase phase)
-{
-    if (balloon->batch_pages) /* also if the ring broke: recover() then knows whose they are */
-        balloon->phase = phase;
-    if (virtq_publish(&queue->ring))
-        virtq_notify(&queue->ring);
-}
-
-/* The buffers as they were filled, for the first time or once more. */
-static void lend_inflation(struct balloon *balloon)
-{
-    for (unsigned i = 0; i < balloon->n_buffers; i++) {
-        if (!lend(balloon, &balloon->inflate, i, balloon->buffer_pages[i]))
-            break;
-    }
-    send(balloon, &balloon->inflate, INFLATING);
 }
 
 static void grow(struct balloon *balloon, uint64_t wanted)
 {
-    unsigned n = 1;
+    unsigned order;
 
-    balloon->n_buffers = 0;
-    while (balloon->n_buffers < buffers_of(&balloon->inflate) && wanted && n) {
-        n = fill(balloon, balloon->n_buffers, wanted);
-        if (n)
-            balloon->buffer_pages[balloon->n_buffers++] = n;
-        wanted -= n;
+    wanted = MIN(wanted, balloon->batch_max);
+    while (balloon->batch_pages < wanted) {
+        phys_addr_t start = take_block(balloon, wanted - balloon->batch_pages, &order);
+
+        if (!start)
+            break;
+        write_pfns(balloon, start, order);
     }
     block_drop_room(&balloon->blocks);
-    lend_inflation(balloon);
-}
-
-/*
- * From the top of the stack down, whole blocks of together at most `surplus`
- * pages; they leave the stack when the device has acknowledged all of them.
- */
-static void shrink(struct balloon *balloon, uint64_t surplus)
-{
-    struct virtio_queue *queue = &balloon->deflate;
-    struct block_chunk *chunk;
-    uint64_t at;
-    unsigned index = 0, n = 0;
-
-    while (UINT64_C(1) << block_order(block_top(&balloon->blocks)) > surplus) {
-        if (!block_split_top(&balloon->blocks))
-            return;
-    }
-    chunk = balloon->blocks.top;
-    at = chunk->n;
-    while (chunk) {
-        uint64_t block = chunk->blocks[at - 1], pages = UINT64_C(1) << block_order(block);
-
-        if (balloon->batch_pages + pages > surplus)
-            break;
-        if (n + pages > BUFFER_PAGES) { /* each buffer holds whole blocks */
-            if (index + 1 == buffers_of(queue) || !lend(balloon, queue, index, n))
-                break;
-            index++;
-            n = 0;
-        }
-        n = write_pfns(balloon->pfns[index], n, block_start(block), block_order(block));
-        balloon->batch_blocks++;
-        balloon->batch_pages += pages;
-        if (--at == 0) {
-            chunk = chunk->below;
-            at = chunk ? chunk->n : 0;
-        }
-    }
-    lend(balloon, queue, index, n);
-    send(balloon, queue, DEFLATING);
-}
-
-static void write_actual(struct balloon *balloon)
-{
-    virtio_config_write(balloon->device, offsetof(struct virtio_balloon_config, actual),
-                        (uint32_t)balloon->pages, sizeof(le32));
+    lend(balloon, INFLATING);
 }
 
 /* So many pages are the guest's again, of those that it lacked. */
@@ -280,17 +213,56 @@ static void came_back(uint64_t pages)
     pressure_given();
 }
 
+/* A deflation's memory is free again. */
+static void free_batch(struct balloon *balloon)
+{
+    balloon->pages -= balloon->batch_pages;
+    for (; balloon->batch_blocks; balloon->batch_blocks--)
+        free_top_block(balloon);
+    came_back(balloon->batch_pages);
+}
+
+/* From the top of the stack down, whole blocks of together at most `surplus` pages. */
+static void shrink(struct balloon *balloon, uint64_t surplus)
+{
+    struct block_chunk *chunk;
+    uint64_t at;
+
+    surplus = MIN(surplus, balloon->batch_max);
+    while (UINT64_C(1) << block_order(block_top(&balloon->blocks)) > surplus) {
+        if (!block_split_top(&balloon->blocks))
+            return;
+    }
+    chunk = balloon->blocks.top;
+    at = chunk->n;
+    while (chunk) {
+        uint64_t block = chunk->blocks[at - 1];
+
+        if (balloon->batch_pages + (UINT64_C(1) << block_order(block)) > surplus)
+            break;
+        write_pfns(balloon, block_start(block), block_order(block));
+        if (--at == 0) {
+            chunk = chunk->below;
+            at = chunk ? chunk->n : 0;
+        }
+    }
+    if (lend(balloon, DEFLATING) && !virtio_has(balloon->device, VIRTIO_BALLOON_F_MUST_TELL_HOST))
+        free_batch(balloon);
+}
+
+static void write_actual(struct balloon *balloon)
+{
+    virtio_config_write(balloon->device, offsetof(struct virtio_balloon_config, actual),
+                        (uint32_t)balloon->pages, sizeof(le32));
+}
+
 /* The batch is the balloon's, or ours again. */
 static void finish_batch(struct balloon *balloon)
 {
-    if (balloon->phase == INFLATING) {
+    if (balloon->phase == INFLATING)
         balloon->pages += balloon->batch_pages;
-    } else {
-        balloon->pages -= balloon->batch_pages;
-        while (balloon->batch_blocks--)
-            free_top_block(balloon);
-        came_back(balloon->batch_pages);
-    }
+    else if (balloon->batch_blocks)
+        free_batch(balloon);
     balloon->phase = IDLE;
     balloon->batch_pages = balloon->batch_blocks = 0;
     write_actual(balloon);
@@ -526,11 +498,11 @@ static int begin(struct balloon *balloon)
     return read_config(balloon);
 }
 
-/* The pages stay in the balloon, and are acknowledged on their way out, before they are used. */
+/* Pages that are not in use again stay in the balloon. */
 static void cut_off_deflation(struct balloon *balloon)
 {
     balloon->in_flight = 0;
-    if (balloon->phase != DEFLATING)
+    if (balloon->phase != DEFLATING || !balloon->batch_blocks)
         return;
     balloon->phase = IDLE;
     balloon->batch_pages = balloon->batch_blocks = 0;
@@ -579,8 +551,8 @@ static void recover(struct balloon *balloon, const char *why)
         let_go(balloon, "the device did not come back after a reset");
     } else {
         log_info("balloon: reset and started again");
-        if (balloon->phase == INFLATING)
-            lend_inflation(balloon);
+        if (balloon->phase != IDLE)
+            lend(balloon, balloon->phase);
     }
 }
 
@@ -656,9 +628,10 @@ static bool work(struct balloon *balloon)
 /* true: safe to sleep, as far as this balloon goes. */
 static bool arm(struct balloon *balloon)
 {
-    bool busy = virtq_arm(&balloon->inflate.ring, 1);
+    uint16_t whole = (uint16_t)MAX(balloon->in_flight, 1); /* a part of a batch is of no use */
+    bool busy = virtq_arm(&balloon->inflate.ring, whole);
 
-    busy |= virtq_arm(&balloon->deflate.ring, 1);
+    busy |= virtq_arm(&balloon->deflate.ring, whole);
     if (balloon->has_stats)
         busy |= virtq_arm(&balloon->stats.ring, 1);
     if (balloon->hint)
@@ -779,14 +752,29 @@ static int start_thread(void)
     return thread ? 0 : -ENOMEM;
 }
 
+static uint64_t choose_batch(const struct balloon *balloon)
+{
+    unsigned size = MIN(balloon->inflate.ring.size, balloon->deflate.ring.size);
+    struct page_stats pages;
+
+    page_get_stats(&pages);
+    return BUFFER_PAGES * MIN(MIN(size, BATCH_BUFFERS), MAX(pages.total / 8 / BUFFER_PAGES, 1));
+}
+
+/* Those that hold a batch's page numbers. */
+static uint64_t pfn_pages(const struct balloon *balloon)
+{
+    return ALIGN_UP(balloon->batch_max * sizeof(le32), PAGE_SIZE) / PAGE_SIZE;
+}
+
 static int start(struct balloon *balloon)
 {
-    dma_addr_t addr;
     int error = set_up_queues(balloon);
 
     if (error)
         return error;
-    balloon->pfns = dma_alloc(BATCH_BUFFERS * sizeof(*balloon->pfns), &addr);
+    balloon->batch_max = choose_batch(balloon);
+    balloon->pfns = (le32 *)page_alloc_run(pfn_pages(balloon)); /* cleared by nobody */
     balloon->stat = kalloc(N_STATS * sizeof(*balloon->stat));
     if (!balloon->pfns || !balloon->stat)
         return -ENOMEM;
@@ -821,7 +809,7 @@ static void retire(struct balloon *balloon)
     if (balloon->report)
         balloon_report_cut_off(balloon->report);
     if (balloon->pfns)
-        dma_free(balloon->pfns, BATCH_BUFFERS * sizeof(*balloon->pfns));
+        page_free_run((uintptr_t)balloon->pfns, pfn_pages(balloon));
     kfree(balloon->stat);
 }
 
