@@ -15,6 +15,11 @@ LD      := ld
 NASM    := nasm
 HOST_CC := clang
 
+# As many jobs as there are CPUs, unless the command line says how many.
+ifeq ($(MAKELEVEL)$(filter -j% --jobserver%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
@@ -242,22 +247,32 @@ include tests/conformance/conformance.mk
 
 $(call remember,$(BUILD)/.made-of/tests,$(HOST_CC) $(HOST_FLAGS) $(foreach test,$(UNIT_TESTS),$($(test)_CFLAGS)))
 
-# A test's objects are its own: some are compiled with flags of their own.
+# Tests share their objects but where one has flags of its own.
+test_objects = $(patsubst %.c,$(BUILD)/tests/obj/$(if $($(1)_CFLAGS),$(1),shared)/%.o,tests/unit/test_$(1).c $($(1)_SRCS))
+
 define unit_test
-$(1)_TEST_OBJS := $$(patsubst %.c,$(BUILD)/tests/obj/$(1)/%.o,tests/unit/test_$(1).c $$($(1)_SRCS))
+$(1)_TEST_OBJS := $(call test_objects,$(1))
 $$(call remember,$(BUILD)/.made-of/test-$(1),$$($(1)_TEST_OBJS))
 
+$(if $($(1)_CFLAGS),
 $$($(1)_TEST_OBJS): $(BUILD)/tests/obj/$(1)/%.o: %.c $(BUILD)/.made-of/tests | $(SHARED)/.setup-test
 	@mkdir -p $$(@D)
 	$$(Q)$(HOST_CC) $(HOST_FLAGS) $$($(1)_CFLAGS) -c -o $$@ $$<
-
+)
 $(BUILD)/tests/$(1): $$($(1)_TEST_OBJS) $(BUILD)/.made-of/test-$(1)
 	$$(Q)$(HOST_CC) $(HOST_FLAGS) -o $$@ $$($(1)_TEST_OBJS) $$($(1)_LDFLAGS) -lcmocka
-
--include $$($(1)_TEST_OBJS:.o=.d)
 endef
 
 $(foreach test,$(UNIT_TESTS),$(eval $(call unit_test,$(test))))
+
+TEST_OBJS        := $(sort $(foreach test,$(UNIT_TESTS),$($(test)_TEST_OBJS)))
+SHARED_TEST_OBJS := $(filter $(BUILD)/tests/obj/shared/%,$(TEST_OBJS))
+
+$(SHARED_TEST_OBJS): $(BUILD)/tests/obj/shared/%.o: %.c $(BUILD)/.made-of/tests | $(SHARED)/.setup-test
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(HOST_FLAGS) -c -o $@ $<
+
+-include $(TEST_OBJS:.o=.d)
 
 unit: $(UNIT_TESTS:%=$(BUILD)/tests/%)
 	@:

@@ -48,22 +48,31 @@ FUZZ_FLAGS := $(HOST_FLAGS) -fsanitize=fuzzer-no-link
 
 $(call remember,$(BUILD)/.made-of/fuzz,$(HOST_CC) $(FUZZ_FLAGS) $(foreach target,$(FUZZ_TARGETS),$($(target)_FUZZ_CFLAGS)))
 
+fuzz_objects = $(patsubst %.c,$(BUILD)/tests/obj/$(if $($(1)_FUZZ_CFLAGS),fuzz-$(1),fuzz)/%.o,tests/fuzz/$(1).c $($(1)_FUZZ_SRCS))
+
 define fuzz_target
-$(1)_FUZZ_OBJS := $$(patsubst %.c,$(BUILD)/tests/obj/fuzz-$(1)/%.o,tests/fuzz/$(1).c $$($(1)_FUZZ_SRCS))
+$(1)_FUZZ_OBJS := $(call fuzz_objects,$(1))
 $$(call remember,$(BUILD)/.made-of/fuzz-$(1),$$($(1)_FUZZ_OBJS))
 
+$(if $($(1)_FUZZ_CFLAGS),
 $$($(1)_FUZZ_OBJS): $(BUILD)/tests/obj/fuzz-$(1)/%.o: %.c $(BUILD)/.made-of/fuzz | $(SHARED)/.setup-test
 	@mkdir -p $$(@D)
 	$$(Q)$(HOST_CC) $(FUZZ_FLAGS) $$($(1)_FUZZ_CFLAGS) -c -o $$@ $$<
-
+)
 $(BUILD)/tests/fuzz/$(1): $$($(1)_FUZZ_OBJS) $(BUILD)/.made-of/fuzz-$(1)
 	@mkdir -p $$(@D)
 	$$(Q)$(HOST_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $$@ $$($(1)_FUZZ_OBJS) -lcmocka
-
--include $$($(1)_FUZZ_OBJS:.o=.d)
 endef
 
 $(foreach target,$(FUZZ_TARGETS),$(eval $(call fuzz_target,$(target))))
+
+FUZZ_OBJS := $(sort $(foreach target,$(FUZZ_TARGETS),$($(target)_FUZZ_OBJS)))
+
+$(filter $(BUILD)/tests/obj/fuzz/%,$(FUZZ_OBJS)): $(BUILD)/tests/obj/fuzz/%.o: %.c $(BUILD)/.made-of/fuzz | $(SHARED)/.setup-test
+	@mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(FUZZ_FLAGS) -c -o $@ $<
+
+-include $(FUZZ_OBJS:.o=.d)
 
 $(net_stack_FUZZ_OBJS): | $(SHARED)/lwip-src/.unpacked
 
