@@ -7,7 +7,6 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +14,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <ucontext.h>
 
 #include <cmocka.h>
 
@@ -34,13 +32,11 @@
 #include "kernel/vmem.h"
 #include "lib/base/barrier.h"
 #include "lib/base/errno.h"
+#include "tests/host/halt.h"
 #include "tests/host/percpu.h"
 
-#define CPUS            4
-#define PATIENCE_NS     (60 * NSEC_PER_SEC)
-#define INSTRUCTION_CLI 0xfa
-#define INSTRUCTION_STI 0xfb
-#define INSTRUCTION_HLT 0xf4
+#define CPUS        4
+#define PATIENCE_NS (60 * NSEC_PER_SEC)
 
 /* ---- what they stand on */
 
@@ -50,7 +46,7 @@ static struct board {
     pthread_cond_t told;
     bool is_told, stands_still;
     uint64_t timer_ns;
-    uint8_t signal_stack[65536];
+    uint8_t signal_stack[HOST_SIGNAL_STACK_BYTES];
 } boards[CPUS];
 
 /* Between the tests, where cmocka has the signal that stands for hlt: nobody but the test runs. */
@@ -200,28 +196,6 @@ static void halt(void)
     thread_take_arrivals();
 }
 
-static void on_forbidden_instruction(int number, siginfo_t *what, void *context)
-{
-    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
-    const uint8_t *instruction = (const uint8_t *)registers[REG_RIP];
-
-    (void)what;
-    if (*instruction == INSTRUCTION_HLT)
-        halt();
-    else if (*instruction != INSTRUCTION_CLI && *instruction != INSTRUCTION_STI)
-        signal(number, SIG_DFL);
-    registers[REG_RIP]++;
-}
-
-/* cmocka takes the signal when a test begins. */
-static void catch_forbidden_instructions(void)
-{
-    struct sigaction action = { .sa_sigaction = on_forbidden_instruction,
-                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
-
-    sigaction(SIGSEGV, &action, NULL);
-}
-
 static bool stands_still(struct board *board)
 {
     bool stands;
@@ -251,9 +225,7 @@ static void go_on(void)
 
 static void begin_cpu(struct board *board)
 {
-    stack_t stack = { .ss_sp = board->signal_stack, .ss_size = sizeof(board->signal_stack) };
-
-    sigaltstack(&stack, NULL);
+    host_signal_stack(board->signal_stack);
     host_be_cpu(&board->cpu);
     timer_start_hardware();
 }
@@ -290,7 +262,7 @@ static void on_all(unsigned n, void (*function)(struct part *), unsigned rounds,
 {
     unsigned missing = n;
 
-    catch_forbidden_instructions();
+    host_halt_by(halt);
     go_on();
     for (unsigned i = 0; i < n; i++) {
         parts[i] = (struct part){ .cpu = i % CPUS, .rounds = rounds, .function = function };
@@ -454,7 +426,7 @@ int main(void)
 
     pthread_condattr_init(&by_clock);
     pthread_condattr_setclock(&by_clock, CLOCK_MONOTONIC);
-    catch_forbidden_instructions();
+    host_halt_by(halt);
     for (unsigned i = 0; i < CPUS; i++) {
         pthread_mutex_init(&boards[i].mutex, NULL);
         pthread_cond_init(&boards[i].told, &by_clock);

@@ -8,7 +8,6 @@
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -37,14 +35,12 @@
 #include "lib/base/errno.h"
 #include "tests/host/alloc.h"
 #include "tests/host/clock.h"
+#include "tests/host/halt.h"
 #include "tests/host/irq.h"
 #include "tests/host/page.h"
 #include "tests/host/percpu.h"
 
-#define STACK_BYTES     65536
-#define INSTRUCTION_CLI 0xfa
-#define INSTRUCTION_STI 0xfb
-#define INSTRUCTION_HLT 0xf4
+#define STACK_BYTES 65536
 
 /* What entry.asm and thread.c stand on. */
 
@@ -145,19 +141,6 @@ static void halt(void)
     host_irq_send(irq_message((int)hardware_vector));
 }
 
-static void on_forbidden_instruction(int number, siginfo_t *what, void *context)
-{
-    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
-    const uint8_t *instruction = (const uint8_t *)registers[REG_RIP];
-
-    (void)what;
-    if (*instruction == INSTRUCTION_HLT)
-        halt();
-    else if (*instruction != INSTRUCTION_CLI && *instruction != INSTRUCTION_STI)
-        signal(number, SIG_DFL);
-    registers[REG_RIP]++;
-}
-
 /* Threads that note what they do. */
 
 static char notes[64];
@@ -173,16 +156,13 @@ static void note(char what)
 static struct event first_event = EVENT_INIT(first_event);
 static struct event second_event = EVENT_INIT(second_event);
 
-/* Again in each function that cmocka calls, because it takes the signal. */
-static void catch_forbidden_instructions(void)
+/* In each function that cmocka calls. */
+static void catch_halts(void)
 {
-    static uint8_t signal_stack[65536];
-    stack_t stack = { .ss_sp = signal_stack, .ss_size = sizeof(signal_stack) };
-    struct sigaction action = { .sa_sigaction = on_forbidden_instruction,
-                                .sa_flags = SA_SIGINFO | SA_ONSTACK };
+    static uint8_t signal_stack[HOST_SIGNAL_STACK_BYTES];
 
-    sigaltstack(&stack, NULL);
-    sigaction(SIGSEGV, &action, NULL);
+    host_signal_stack(signal_stack);
+    host_halt_by(halt);
 }
 
 static int begin(void **state)
@@ -202,7 +182,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    catch_forbidden_instructions();
+    catch_halts();
     thread_yield();
     return host_pages_taken || stacks_in_window || tls_blocks;
 }
@@ -788,7 +768,7 @@ static void a_polled_event_is_polled_by_each_cpu_of_which_a_thread_waits(void **
 
 static void run(void **test)
 {
-    catch_forbidden_instructions();
+    catch_halts();
     ((void (*)(void **)) * test)(NULL);
 }
 

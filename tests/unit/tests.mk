@@ -184,14 +184,15 @@ report_SRCS := kernel/report.c lib/base/format.c tests/host/panic.c
 # With the image's own switch between stacks, which the address sanitizer does not follow.
 UNIT_TESTS += thread
 thread_SRCS := kernel/spinlock.c kernel/timer.c \
-               $(addprefix tests/host/,alloc.c clock.c irq.c page.c panic.c percpu.c spinlock.c)
+               $(addprefix tests/host/,alloc.c clock.c halt.c irq.c page.c panic.c percpu.c spinlock.c)
 thread_CFLAGS := -fno-pie -fno-sanitize=address
 thread_LDFLAGS := -no-pie -fno-sanitize=address -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
 $(BUILD)/tests/thread: $(OBJ)/arch/x86_64/entry.asm.o
 
 # The same on several threads of Linux.
 UNIT_TESTS += cpus
-cpus_SRCS := kernel/spinlock.c kernel/thread.c kernel/timer.c $(addprefix tests/host/,panic.c percpu.c spinlock.c)
+cpus_SRCS := kernel/spinlock.c kernel/thread.c kernel/timer.c \
+             $(addprefix tests/host/,halt.c panic.c percpu.c spinlock.c)
 cpus_CFLAGS := -fno-pie -fno-sanitize=address
 cpus_LDFLAGS := -no-pie -fno-sanitize=address -pthread -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
 $(BUILD)/tests/cpus: $(OBJ)/arch/x86_64/entry.asm.o
