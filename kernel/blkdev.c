@@ -4,6 +4,7 @@
 
 #include "kernel/clock.h"
 #include "kernel/smp.h"
+#include "kernel/vmem.h"
 #include "lib/base/errno.h"
 #include "lib/base/format.h"
 #include "lib/base/string.h"
@@ -184,6 +185,7 @@ int blk_submit(struct blk_client *client, struct blk_request *const *requests, u
     if (!sound)
         return error;
     client->in_flight += sound;
+    vmem_pins += sound;
     hand_on(client, requests, sound);
     return (int)sound;
 }
@@ -237,6 +239,7 @@ static int collect(struct blk_client *client, struct blk_request **done, unsigne
     while (n < max && !list_empty(&client->done))
         done[n++] = CONTAINER_OF(list_pop(&client->done), struct blk_request, link);
     client->in_flight -= n;
+    vmem_pins -= n;
     return (int)n;
 }
 

@@ -308,14 +308,10 @@ static unsigned order_of_highest(const struct section *section, unsigned order)
     return found;
 }
 
-static phys_addr_t section_take_low(struct section *section, unsigned order)
+/* The lowest part of the lowest block of an order. */
+static phys_addr_t section_take_from(struct section *section, unsigned from, unsigned order)
 {
-    unsigned from = order + lowest_bit(section->free_orders >> order);
-    uint64_t n;
-
-    if (UNLIKELY(from >= UNIT_ORDER))
-        from = order_of_lowest(section, from);
-    n = map_lowest(&section->maps[from]);
+    uint64_t n = map_lowest(&section->maps[from]);
 
     block_remove(section, from, n);
     while (from > order) { /* keep the lower half, free the upper */
@@ -323,6 +319,15 @@ static phys_addr_t section_take_low(struct section *section, unsigned order)
         block_insert(section, --from, n + 1);
     }
     return section_give(section, order, n);
+}
+
+static phys_addr_t section_take_low(struct section *section, unsigned order)
+{
+    unsigned from = order + lowest_bit(section->free_orders >> order);
+
+    if (UNLIKELY(from >= UNIT_ORDER))
+        from = order_of_lowest(section, from);
+    return section_take_from(section, from, order);
 }
 
 static phys_addr_t section_take_high(struct section *section, unsigned order)
@@ -1153,16 +1158,22 @@ static bool let_units_rest(struct section *section, struct part block)
     return any;
 }
 
-/* The next free block at or after *block, in this order or a smaller one that can be reported. */
-static bool next_free(const struct section *section, struct part *block)
+/* The next free block at or after *block, in its order or a smaller one, down to min_order. */
+static bool next_free_of(const struct section *section, struct part *block, unsigned min_order)
 {
-    for (; block->order >= report_order; block->order--, block->n = 0) {
+    for (; block->order >= min_order; block->order--, block->n = 0) {
         for (; block->n < BIT(section->span_order - block->order); block->n++) {
             if (block_is_free(section, block->order, block->n))
                 return true;
         }
     }
     return false;
+}
+
+/* The next one that can be reported. */
+static bool next_free(const struct section *section, struct part *block)
+{
+    return next_free_of(section, block, report_order);
 }
 
 bool page_freed_since_rest(void)
@@ -1205,6 +1216,68 @@ static uint64_t count_reported(void)
         }
     }
     return pages;
+}
+
+/* Making free memory whole. */
+
+static uint64_t whole_pages(const struct section *section)
+{
+    struct part block = { .order = section->span_order };
+    uint64_t pages = 0;
+
+    for (; next_free_of(section, &block, UNIT_ORDER); block.n++)
+        pages += BIT(block.order);
+    return pages;
+}
+
+uint64_t page_scattered(void)
+{
+    SPIN_SCOPE(&memory_lock);
+    uint64_t pages = pool.free - pool.closed;
+    struct list *link;
+
+    LIST_FOR_EACH (link, &sections)
+        pages -= whole_pages(CONTAINER_OF(link, struct section, link));
+    return pages;
+}
+
+phys_addr_t page_dense_end(void)
+{
+    SPIN_SCOPE(&memory_lock);
+    uint64_t used = pool.total - pool.free - pool.ballooned - pool.hinted - pool.reporting;
+    uint64_t left = used + used / 16 + BIT(UNIT_ORDER) / 2;
+    struct list *link;
+
+    LIST_FOR_EACH (link, &sections) {
+        const struct section *section = CONTAINER_OF(link, struct section, link);
+        uint64_t holes = BIT(section->span_order) - section->pages;
+
+        if (left <= section->pages)
+            return ALIGN_UP(section->start + (left + holes) * PAGE_SIZE, PAGE_BYTES(UNIT_ORDER));
+        left -= section->pages;
+    }
+    return MAX_ADDRESS;
+}
+
+phys_addr_t page_alloc_below(phys_addr_t end)
+{
+    SPIN_SCOPE(&memory_lock);
+    struct list *link;
+
+    if (available() <= pool.reserve)
+        return 0;
+    LIST_FOR_EACH (link, &sections) {
+        struct section *section = CONTAINER_OF(link, struct section, link);
+
+        for (uint64_t orders = section->free_orders; orders; orders &= orders - 1) {
+            unsigned order = lowest_bit(orders);
+            uint64_t page = map_lowest(&section->maps[order]) << order;
+
+            if (section->start + page * PAGE_SIZE < end)
+                return section_take_from(section, order, 0);
+        }
+    }
+    return 0;
 }
 
 int page_promise(uint64_t pages)

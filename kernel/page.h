@@ -144,6 +144,17 @@ bool page_let_rest(void);
 bool page_freed_since_rest(void);
 
 /*
+ * Making free memory whole again, by moving pages that somebody can move (kernel/vmem.h).
+ * page_scattered(): free pages that lie in no free block of PAGE_ORDER_2M. page_dense_end():
+ * below it all that is in use would fit, with some room; what lies in the balloon is not
+ * counted. page_alloc_below(): the lowest free page in the smallest block below `end`, as
+ * page_alloc(0), but it leaves the kernel's reserve; 0: none.
+ */
+uint64_t page_scattered(void);
+phys_addr_t page_dense_end(void);
+phys_addr_t page_alloc_below(phys_addr_t end);
+
+/*
  * Promises: pages that will be mapped later (application memory is mapped when
  * it is first touched) are promised when it is asked for, so that touching it
  * never fails. page_promise: 0 or -ENOMEM; it leaves the kernel's reserve. A

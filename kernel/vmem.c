@@ -15,16 +15,17 @@
 #include "kernel/vmem.h"
 
 #include "arch/x86_64/paging.h"
-#include "kernel/alloc.h"
 #include "kernel/memory_lock.h"
 #include "kernel/page.h"
 #include "kernel/panic.h"
+#include "lib/base/list.h"
 #include "lib/base/string.h"
 
 #define GUARD_BYTES  PAGE_SIZE
 #define WINDOW_START PAGING_IDENTITY_END
 #define WINDOW_END   (PAGING_END - GUARD_BYTES)
 #define LARGE_PAGE   PAGE_BYTES(PAGE_ORDER_2M)
+#define MOVE_LOOKS   1024             /* at pages, in one call of vmem_move_down() */
 #define LARGE_MIN    (2 * LARGE_PAGE) /* ranges from here on are aligned for, and get, large pages */
 
 struct range {
@@ -35,7 +36,25 @@ struct range {
     uint64_t max_gap;  /* in this subtree */
     uint64_t resident; /* pages mapped; the others are promised */
     uint64_t tables;   /* pages promised for page tables */
+    bool may_move;
+    struct chunk *chunk; /* that it lies in */
 };
+
+/*
+ * Ranges lie close together, in few blocks: single pages of them all over memory would leave
+ * nothing of it whole when what was around them is free again.
+ */
+struct chunk {
+    struct list link; /* in roomy, or full */
+    unsigned order, used, fresh;
+    struct range *free; /* used before, linked by `right` */
+    struct range ranges[];
+};
+
+#define CHUNK_ORDER 3 /* but the first, for most images have a few ranges only */
+
+static struct list roomy = LIST_INIT(roomy);
+static unsigned n_chunks;
 
 /* An empty range at the end, so that every gap has one behind it. */
 static struct range window_end = {
@@ -390,6 +409,61 @@ bool vmem_fault(uintptr_t address)
 
 /* Ranges. */
 
+static unsigned chunk_room(const struct chunk *chunk)
+{
+    return (unsigned)((PAGE_BYTES(chunk->order) - sizeof(*chunk)) / sizeof(struct range));
+}
+
+static struct chunk *new_chunk(unsigned order)
+{
+    struct chunk *chunk = (struct chunk *)(uintptr_t)page_alloc(order);
+
+    if (!chunk)
+        return order ? new_chunk(0) : NULL;
+    *chunk = (struct chunk){ .order = order };
+    list_append(&roomy, &chunk->link);
+    n_chunks++;
+    return chunk;
+}
+
+/* Zeros. NULL: no memory. */
+static struct range *take_range(void)
+{
+    struct chunk *chunk;
+    struct range *range;
+
+    if (list_empty(&roomy))
+        chunk = new_chunk(n_chunks ? CHUNK_ORDER : 0);
+    else
+        chunk = CONTAINER_OF(roomy.next, struct chunk, link);
+    if (!chunk)
+        return NULL;
+    range = chunk->free;
+    if (range)
+        chunk->free = range->right;
+    else
+        range = &chunk->ranges[chunk->fresh++];
+    *range = (struct range){ .chunk = chunk };
+    if (++chunk->used == chunk_room(chunk))
+        list_remove(&chunk->link);
+    return range;
+}
+
+static void put_range(struct range *range)
+{
+    struct chunk *chunk = range->chunk;
+
+    if (chunk->used == chunk_room(chunk))
+        list_append(&roomy, &chunk->link);
+    range->right = chunk->free;
+    chunk->free = range;
+    if (--chunk->used)
+        return;
+    list_remove(&chunk->link);
+    n_chunks--;
+    page_free((uintptr_t)chunk, chunk->order);
+}
+
 /* Promises what the page tables of [start, end) lack, besides so many pages. */
 static int promise(struct range *range, uint64_t pages, uintptr_t start, uintptr_t end)
 {
@@ -410,7 +484,7 @@ static int promise(struct range *range, uint64_t pages, uintptr_t start, uintptr
 /* A range in its place, with so many pages promised besides its tables. NULL: no memory. */
 static struct range *range_new(uint64_t bytes, uint64_t pages)
 {
-    struct range *range = kalloc(sizeof(*range));
+    struct range *range = take_range();
 
     if (!range)
         return NULL;
@@ -420,7 +494,7 @@ static struct range *range_new(uint64_t bytes, uint64_t pages)
             return range;
         displace(range);
     }
-    kfree(range);
+    put_range(range);
     return NULL;
 }
 
@@ -450,7 +524,7 @@ static void range_end(struct range *range)
 {
     displace(range);
     page_unpromise(range->tables);
-    kfree(range);
+    put_range(range);
 }
 
 void vmem_free(void *start)
@@ -475,6 +549,14 @@ void vmem_discard(void *start, size_t bytes)
         panic("vmem: %p and %zu bytes on lie in no range", start, bytes);
     discard(range, ALIGN_UP((uintptr_t)start, PAGE_SIZE),
             ALIGN_DOWN((uintptr_t)start + bytes, PAGE_SIZE));
+}
+
+bool vmem_is_resident(uintptr_t address)
+{
+    SPIN_SCOPE(&memory_lock);
+    uint64_t left;
+
+    return paging_lookup(address, &left) != 0;
 }
 
 static void set_bytes(struct range *range, uint64_t bytes)
@@ -532,6 +614,7 @@ static void *grow(struct range *range, uint64_t bytes)
     moved = range_new(bytes, more);
     if (!moved)
         return NULL;
+    moved->may_move = range->may_move;
     move_pages(range, moved);
     range_end(range);
     return (void *)moved->start;
@@ -546,6 +629,123 @@ void *vmem_resize(void *start, size_t bytes)
         return NULL;
     bytes = ALIGN_UP(bytes, PAGE_SIZE);
     return bytes > range->bytes ? grow(range, bytes) : shrink(range, bytes);
+}
+
+/* Moving down. */
+
+uint64_t vmem_pins;
+
+/* Pages that are about to move. */
+struct moves {
+    unsigned n;
+    uintptr_t from[VMEM_MOVES];
+    phys_addr_t to[VMEM_MOVES];
+};
+
+/*
+ * Hidden while it is copied: who touches it meanwhile, on another CPU, comes to vmem_fault(),
+ * waits there for the lock, and finds it mapped. No table is missing, so nothing fails.
+ */
+static void carry_out(const struct moves *moves)
+{
+    uint64_t bytes;
+
+    if (!moves->n)
+        return;
+    for (unsigned i = 0; i < moves->n; i++)
+        paging_hide(moves->from[i], PAGE_SIZE, &bytes);
+    paging_forget(moves->from[0], moves->from[moves->n - 1] + PAGE_SIZE - moves->from[0], false);
+    for (unsigned i = 0; i < moves->n; i++) {
+        phys_addr_t old = paging_take_hidden(moves->from[i], &bytes);
+        int error;
+
+        memcpy((void *)(uintptr_t)moves->to[i], (void *)(uintptr_t)old, PAGE_SIZE);
+        error = paging_map(moves->from[i], moves->to[i], PAGE_SIZE, PAGING_WRITE);
+        assert(error == 0);
+        page_free(old, 0);
+    }
+}
+
+/* The table around the address, which is no range's own, moves too. false: no room below. */
+static bool move_table(uintptr_t at, phys_addr_t end, uint64_t *moved)
+{
+    phys_addr_t to;
+
+    if (paging_table(at) < end)
+        return true;
+    to = page_alloc_below(end);
+    if (!to)
+        return false;
+    paging_move_table(at, to);
+    ++*moved;
+    return true;
+}
+
+/* Gathers pages from *at up to `limit`. false: there is no room below. */
+static bool gather_moves(struct moves *moves, uintptr_t *at, uintptr_t limit, phys_addr_t end,
+                         unsigned *looks)
+{
+    uint64_t bytes;
+
+    for (; *at < limit && moves->n < VMEM_MOVES && *looks; *at += MIN(bytes, limit - *at)) {
+        phys_addr_t physical = paging_lookup(*at, &bytes);
+
+        --*looks;
+        if (!physical || physical < end || paging_hole(*at) != PAGE_SIZE)
+            continue;
+        moves->to[moves->n] = page_alloc_below(end);
+        if (!moves->to[moves->n])
+            return false;
+        moves->from[moves->n++] = *at;
+    }
+    return true;
+}
+
+/* What lies in one table, and that. */
+static bool move_in_table(const struct range *range, uintptr_t *at, phys_addr_t end,
+                          unsigned *looks, uint64_t *moved)
+{
+    uintptr_t limit = MIN(range->start + range->bytes, ALIGN_DOWN(*at, LARGE_PAGE) + LARGE_PAGE);
+    struct moves moves = { 0 };
+    bool has_room;
+
+    if (!move_table(*at, end, moved))
+        return false;
+    if (!range->may_move || !range->resident) {
+        *at = limit;
+        return true;
+    }
+    has_room = gather_moves(&moves, at, limit, end, looks);
+    carry_out(&moves);
+    *moved += moves.n;
+    return has_room;
+}
+
+bool vmem_move_down(uintptr_t *at, phys_addr_t end, uint64_t *moved)
+{
+    SPIN_SCOPE(&memory_lock);
+    uint64_t before = *moved;
+
+    for (unsigned looks = MOVE_LOOKS; looks && *moved == before; looks -= looks != 0) {
+        const struct range *range = range_at(*at);
+
+        if (vmem_pins)
+            return false;
+        if (!range)
+            range = range_above(*at);
+        if (range == &window_end)
+            return false;
+        *at = MAX(*at, range->start);
+        if (!move_in_table(range, at, end, &looks, moved))
+            return false;
+    }
+    return true;
+}
+
+void vmem_allow_moves(void *start)
+{
+    SPIN_SCOPE(&memory_lock);
+    range_of(start)->may_move = true;
 }
 
 void vmem_get_stats(struct vmem_stats *to)

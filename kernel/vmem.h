@@ -31,6 +31,29 @@ void *vmem_resize(void *start, size_t bytes);
  */
 void vmem_discard(void *start, size_t bytes);
 
+/* Whether the page that holds the address is mapped. */
+bool vmem_is_resident(uintptr_t address);
+
+/*
+ * Moving the pages of ranges to lower memory, so that free memory becomes whole. Only of
+ * ranges that are said to allow it: whose owner never relies on where they lie.
+ *
+ *     while (vmem_move_down(&at, end, &moved))        until at is at the window's end
+ *         ...                                         let others run
+ *
+ * Moves pages that lie above `end` to free ones below it, beginning at *at (0: the first
+ * range), and leaves there where to go on. At most VMEM_MOVES pages in a call, and it looks at
+ * not many more. false: that was the last of them, or there is no memory below. Nothing is
+ * moved while a device may use memory of the window's: while vmem_pins is not 0.
+ */
+#define VMEM_MOVES 32
+
+void vmem_allow_moves(void *start);
+bool vmem_move_down(uintptr_t *at, phys_addr_t end, uint64_t *moved);
+
+/* Requests to devices with memory of the window's; under the kernel lock. */
+extern uint64_t vmem_pins;
+
 /*
  * Maps the page that holds the address, when nothing is mapped there. false:
  * the address lies in no range.

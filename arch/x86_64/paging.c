@@ -9,6 +9,7 @@
 #include "kernel/page.h"
 #include "lib/base/barrier.h"
 #include "lib/base/errno.h"
+#include "lib/base/string.h"
 
 #define PTE_PRESENT       (UINT64_C(1) << 0)
 #define PTE_WRITE         (UINT64_C(1) << 1)
@@ -236,6 +237,29 @@ static uint64_t *table_entry(uintptr_t virtual)
     }
     entry = entry_in(table, virtual, 1);
     return *entry & PTE_LARGE ? NULL : entry;
+}
+
+phys_addr_t paging_table(uintptr_t virtual)
+{
+    SPIN_SCOPE(&memory_lock);
+    const uint64_t *entry = table_entry(virtual);
+
+    return entry && *entry & PTE_PRESENT ? *entry & PTE_ADDRESS : 0;
+}
+
+/* Until they have forgotten it others go through the old one, in which nothing changes. */
+void paging_move_table(uintptr_t virtual, phys_addr_t to)
+{
+    SPIN_SCOPE(&memory_lock);
+    uintptr_t start = ALIGN_DOWN(virtual, level_bytes(1));
+    uint64_t *entry = table_entry(start);
+    phys_addr_t old = *entry & PTE_ADDRESS;
+
+    memcpy((void *)(uintptr_t)to, (void *)(uintptr_t)old, PAGE_SIZE);
+    store_release(entry, to | (*entry & ~PTE_ADDRESS));
+    tlb_flush_page(start);
+    tlb_forget(start, level_bytes(1), true);
+    page_free(old, 0);
 }
 
 unsigned paging_hide_tables(uintptr_t start, uintptr_t end)

@@ -73,6 +73,13 @@ phys_addr_t paging_take_hidden(uintptr_t virtual, uint64_t *bytes);
 /* Frees the n hidden tables from there on. */
 void paging_free_tables(uintptr_t start, unsigned n);
 
+/*
+ * Where the table lies that has the 4 KiB pages around the address; 0: there is none. It can be
+ * copied to another page: the old one is free when all CPUs have forgotten it.
+ */
+phys_addr_t paging_table(uintptr_t virtual);
+void paging_move_table(uintptr_t virtual, phys_addr_t to);
+
 /* Where nothing is mapped: the size of the hole that is known from one table entry. */
 uint64_t paging_hole(uintptr_t virtual);
 

@@ -126,6 +126,8 @@ static inline void *malloc_map(size_t bytes, int protection)
 
     kernel_enter();
     range = vmem_alloc(bytes - guard);
+    if (range)
+        vmem_allow_moves(range);
     kernel_leave();
     return malloc_checked(range ? range - guard : NULL);
 }

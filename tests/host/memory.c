@@ -126,6 +126,8 @@ int paging_map(uintptr_t virtual, phys_addr_t physical, uint64_t bytes, unsigned
 
 uint64_t paging_hole(uintptr_t virtual)
 {
+    if (virtual - PAGING_IDENTITY_END >= WINDOW_BYTES) /* nothing was ever there */
+        return 512 * GIB;
     return *entry_of(virtual) & IN_LARGE || !*table_of(virtual) ? LARGE : PAGE_SIZE;
 }
 
@@ -172,6 +174,17 @@ phys_addr_t paging_take_hidden(uintptr_t virtual, uint64_t *bytes)
         *entry_of(virtual + done) = 0;
     host_memory_hidden.pages -= *bytes / PAGE_SIZE;
     return entry & ~(uint64_t)(PAGE_SIZE - 1);
+}
+
+phys_addr_t paging_table(uintptr_t virtual)
+{
+    return *table_of(virtual);
+}
+
+void paging_move_table(uintptr_t virtual, phys_addr_t to)
+{
+    page_free(*table_of(virtual), 0);
+    *table_of(virtual) = to;
 }
 
 unsigned paging_hide_tables(uintptr_t start, uintptr_t end)

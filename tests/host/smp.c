@@ -12,3 +12,5 @@ unsigned smp_wanted(void)
 {
     return host_cpus;
 }
+
+uint64_t vmem_pins; /* where there is no window of memory */

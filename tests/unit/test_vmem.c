@@ -538,9 +538,145 @@ static void run(void **state)
 #test, run, remember, nothing_is_left, (test) \
     }
 
+/* ---- making free memory whole */
+
+#define PIECES      40
+#define PIECE_BYTES (300 * KIB)
+
+static uint64_t word_of(unsigned piece, uint64_t n)
+{
+    return (piece * UINT64_C(0x9e3779b97f4a7c15)) ^ n;
+}
+
+static void fill_piece(uint64_t *words, unsigned piece)
+{
+    for (uint64_t n = 0; n < PIECE_BYTES / sizeof(*words); n++)
+        words[n] = word_of(piece, n);
+}
+
+static bool piece_is_intact(const uint64_t *words, unsigned piece)
+{
+    for (uint64_t n = 0; n < PIECE_BYTES / sizeof(*words); n++)
+        if (words[n] != word_of(piece, n))
+            return false;
+    return true;
+}
+
+/* One of each eight pieces stays. */
+static void leave_holes(uint64_t **pieces, bool may_move)
+{
+    for (unsigned i = 0; i < PIECES; i++) {
+        pieces[i] = vmem_alloc(PIECE_BYTES);
+        if (may_move)
+            vmem_allow_moves(pieces[i]);
+        fill_piece(pieces[i], i);
+    }
+    for (unsigned i = 0; i < PIECES; i++) {
+        if (i % 8 == 7)
+            continue;
+        vmem_free(pieces[i]);
+        pieces[i] = NULL;
+    }
+}
+
+static void free_pieces(uint64_t **pieces)
+{
+    for (unsigned i = 0; i < PIECES; i++) {
+        assert_true(!pieces[i] || piece_is_intact(pieces[i], i));
+        vmem_free(pieces[i]);
+    }
+}
+
+static uint64_t move_all_down(void)
+{
+    uintptr_t at = 0;
+    uint64_t moved = 0, before;
+
+    do {
+        before = moved;
+    } while (vmem_move_down(&at, page_dense_end(), &moved) && moved - before <= VMEM_MOVES + 1);
+    assert_true(moved - before <= VMEM_MOVES + 1);
+    return moved;
+}
+
+static void pages_between_holes_move_down_and_keep_what_they_hold(void **state)
+{
+    uint64_t *pieces[PIECES], scattered, faults, resident_before;
+    struct vmem_stats stats;
+
+    (void)state;
+    leave_holes(pieces, true);
+    scattered = page_scattered();
+    resident_before = resident();
+    vmem_get_stats(&stats);
+    faults = stats.faults;
+    assert_true(move_all_down() > 100);
+    assert_true(page_scattered() < scattered / 2);
+    assert_int_equal(resident(), resident_before);
+    assert_true(page_audit());
+    assert_int_equal(move_all_down(), 0);
+    for (unsigned i = 7; i < PIECES; i += 8) {
+        uint64_t left;
+
+        assert_true(paging_lookup((uintptr_t)pieces[i], &left) < page_dense_end());
+        assert_true(piece_is_intact(pieces[i], i));
+    }
+    vmem_get_stats(&stats);
+    assert_int_equal(stats.faults, faults);
+    free_pieces(pieces);
+}
+
+static void what_may_not_move_stays_where_it_is(void **state)
+{
+    uint64_t *pieces[PIECES], left;
+    phys_addr_t places[PIECES];
+
+    (void)state;
+    leave_holes(pieces, false);
+    for (unsigned i = 7; i < PIECES; i += 8)
+        places[i] = paging_lookup((uintptr_t)pieces[i], &left);
+    move_all_down(); /* tables may */
+    for (unsigned i = 7; i < PIECES; i += 8) {
+        assert_int_equal(paging_lookup((uintptr_t)pieces[i], &left), places[i]);
+        vmem_allow_moves(pieces[i]);
+    }
+    vmem_pins = 1; /* a disk reads into one of them */
+    assert_int_equal(move_all_down(), 0);
+    vmem_pins = 0;
+    assert_true(move_all_down() > 100);
+    free_pieces(pieces);
+}
+
+static void large_pages_are_passed_over_and_holes_too(void **state)
+{
+    uint64_t *pieces[PIECES];
+    char *large = vmem_alloc(8 * MIB), *sparse = vmem_alloc(3 * MIB);
+
+    (void)state;
+    vmem_allow_moves(large);
+    vmem_allow_moves(sparse);
+    leave_holes(pieces, true);
+    memset(large, 0x55, 4 * MIB);
+    sparse[700 * PAGE_SIZE] = 5;
+    move_all_down();
+    assert_true(page_audit());
+    assert_int_equal(large[4 * MIB - 1], 0x55);
+    assert_int_equal(sparse[700 * PAGE_SIZE], 5);
+    assert_true(is_zero(sparse, 700 * PAGE_SIZE));
+    sparse = vmem_resize(sparse, 5 * MIB); /* it may still move, wherever it is now */
+    assert_int_equal(sparse[700 * PAGE_SIZE], 5);
+    move_all_down();
+    vmem_free(large);
+    vmem_free(sparse);
+    free_pieces(pieces);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(pages_between_holes_move_down_and_keep_what_they_hold),
+        TEST(what_may_not_move_stays_where_it_is),
+        TEST(large_pages_are_passed_over_and_holes_too),
         TEST(what_nobody_touches_costs_only_a_promise),
         TEST(memory_is_zero_also_the_second_time),
         TEST(guard_pages_lie_at_both_ends),
