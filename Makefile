@@ -139,9 +139,18 @@ $(LIBC_OBJS): KERNEL_FLAGS = $(APP_FLAGS) $(APP_INCLUDES) $(WARNINGS) -mgeneral-
 $(LIBC_OBJS): | $(NEWLIB)
 
 include lib/libc/malloc.mk
-
+include kernel/audit.mk
 
 # ---- one image per application
+
+# $(call link,FOLDER,OPTIONS,PARTS): linked twice, the first link tells where the functions are, the second carries their names.
+define link
+$(Q)$(LD) $(LINK_FLAGS) $(2) -T linker.ld -o $(1)/first.elf $(3) $(ARCHIVES)
+$(Q)tools/symbols $(1)/first.elf >$(1)/symbols.asm
+$(Q)$(NASM) -f elf64 -o $(1)/symbols.o $(1)/symbols.asm
+$(Q)$(LD) $(LINK_FLAGS) $(2) -T linker.ld -o $@ $(3) $(ARCHIVES) $(1)/symbols.o
+@echo "$@"
+endef
 
 # $(1): name of the image, $(2): folder. app.mk says APP_SRCS (relative to its folder), USES (net, fs) and WITHOUT (float).
 define app_rules
@@ -165,13 +174,8 @@ $(BUILD)/apps/$(1)/image.o: kernel/image.c $(FLAGS) | $(SHARED)/.setup-build
 	@mkdir -p $$(@D)
 	$$(Q)$(CC) $(KERNEL_FLAGS) -DAEROSTAT_IMAGE='"$(1)"' -c -o $$@ $$<
 
-# Linked twice: the first link tells where the functions are, the second carries their names.
 $(BUILD)/$(1).elf: $$($(1)_PARTS) $(NEWLIB) $(FLAGS) $(BUILD)/.made-of/image-$(1) linker.ld tools/symbols
-	$$(Q)$(LD) $(LINK_FLAGS) $$($(1)_LINK) -T linker.ld -o $(BUILD)/apps/$(1)/first.elf $$($(1)_PARTS) $$(ARCHIVES)
-	$$(Q)tools/symbols $(BUILD)/apps/$(1)/first.elf >$(BUILD)/apps/$(1)/symbols.asm
-	$$(Q)$(NASM) -f elf64 -o $(BUILD)/apps/$(1)/symbols.o $(BUILD)/apps/$(1)/symbols.asm
-	$$(Q)$(LD) $(LINK_FLAGS) $$($(1)_LINK) -T linker.ld -o $$@ $$($(1)_PARTS) $$(ARCHIVES) $(BUILD)/apps/$(1)/symbols.o
-	@echo "$$@"
+	$$(call link,$(BUILD)/apps/$(1),$$($(1)_LINK),$$($(1)_PARTS))
 
 -include $$($(1)_OBJS:.o=.d) $(BUILD)/apps/$(1)/image.d
 endef

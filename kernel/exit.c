@@ -5,12 +5,17 @@
 #include "kernel/log.h"
 #include "kernel/power.h"
 
+/* In images that hold the audit, see kernel/page_audit.h. */
+extern int audit_at_exit(int status) __attribute__((weak));
+
 /* On every console there is: whoever reads one of them waits for it. */
 void exit_record(int status)
 {
     irq_disable();
     console_flush();
     console_everywhere();
+    if (audit_at_exit && status != EXIT_PANIC)
+        status = audit_at_exit(status);
     log_line(LOG_ERROR, "aerostat: exit %d", status);
     console_flush(); /* a VMM that ends now drops what its UART still holds: "exit 101" became "exit
                         1" */

@@ -24,6 +24,7 @@
 #include "kernel/event.h"
 #include "kernel/log.h"
 #include "kernel/memory_lock.h"
+#include "kernel/page_audit.h"
 #include "kernel/panic.h"
 #include "lib/base/errno.h"
 #include "lib/base/list.h"
@@ -75,7 +76,7 @@ struct section {
     /* Bit n: the n-th unit; means something only while that is free as a part of one block. */
     uint64_t rested[UNIT_WORDS];   /* it was free already when page_let_rest() was called */
     uint64_t reported[UNIT_WORDS]; /* and the host knows */
-    struct block_map allocated;    /* pages; what page_free() accepts */
+    struct block_map allocated;    /* pages; what page_free() accepts. Pages that are out are not */
     struct block_map maps[];       /* the free blocks of each order */
 };
 
@@ -190,6 +191,16 @@ static inline void map_set_run(struct block_map *map, uint64_t n, unsigned width
 
     for (; word < end; word++)
         *map_word(map, word) |= mask;
+}
+
+/* Whether none of the run is there. */
+static bool map_lacks_run(const struct block_map *map, uint64_t n, unsigned width)
+{
+    uint64_t word = n / 64, end = word + run_words(width), mask = run_mask(n, width);
+
+    while (word < end && !(map_read(map, word) & mask))
+        word++;
+    return word == end;
 }
 
 /* Takes the run out; false: not all of it was there, and nothing has changed. */
@@ -842,19 +853,22 @@ void page_poison(phys_addr_t start, unsigned order)
         memset((void *)(uintptr_t)start, pool.poison, PAGE_BYTES(order));
 }
 
-void page_free(phys_addr_t start, unsigned order)
+static struct section *section_of_block(phys_addr_t start, unsigned order)
 {
-    SPIN_SCOPE(&memory_lock);
     struct section *section = section_find(start);
-    unsigned merged_order = order;
-    uint64_t n;
 
     if (!section || start < section->start || order > section->span_order ||
         !IS_ALIGNED(start, PAGE_BYTES(order)))
         panic("page_free: %#llx order %u was never ours", (unsigned long long)start, order);
-    n = (start - section->start) >> (PAGE_SHIFT + order);
-    if (!map_clear_run(&section->allocated, n << order, order))
-        panic("page_free: %#llx order %u is not allocated", (unsigned long long)start, order);
+    return section;
+}
+
+/* The block is nobody's; it becomes free. */
+static void section_take_back(struct section *section, phys_addr_t start, unsigned order)
+{
+    uint64_t n = (start - section->start) >> (PAGE_SHIFT + order);
+    unsigned merged_order = order;
+
     section->free += BIT(order);
     pool.free += BIT(order);
     while (merged_order < section->span_order && block_is_free(section, merged_order, n ^ 1)) {
@@ -865,6 +879,51 @@ void page_free(phys_addr_t start, unsigned order)
     block_insert(section, merged_order, n);
     if (UNLIKELY(merged_order >= notable_order))
         note_free(section, start, order, merged_order);
+}
+
+void page_free(phys_addr_t start, unsigned order)
+{
+    SPIN_SCOPE(&memory_lock);
+    struct section *section = section_of_block(start, order);
+
+    if (!map_clear_run(&section->allocated, (start - section->start) >> PAGE_SHIFT, order))
+        panic("page_free: %#llx order %u is not allocated", (unsigned long long)start, order);
+    section_take_back(section, start, order);
+}
+
+/*
+ * Pages that are out, in the balloon or otherwise with the host, are neither free nor
+ * allocated: so the audit knows of each of them that somebody must have it.
+ */
+static void send_out(phys_addr_t start, unsigned order)
+{
+    struct section *section = section_find(start);
+
+    map_clear_run(&section->allocated, (start - section->start) >> PAGE_SHIFT, order);
+}
+
+static bool block_is_out(const struct section *section, unsigned order, uint64_t n)
+{
+    unsigned at;
+
+    for (at = order; at <= section->span_order; at++) {
+        if (block_is_free(section, at, n >> (at - order)))
+            return false;
+    }
+    for (at = 0; at < order; at++) {
+        if (!map_lacks_run(&section->maps[at], n << (order - at), order - at))
+            return false;
+    }
+    return map_lacks_run(&section->allocated, n << order, order);
+}
+
+static void bring_in(phys_addr_t start, unsigned order)
+{
+    struct section *section = section_of_block(start, order);
+
+    if (!block_is_out(section, order, (start - section->start) >> (PAGE_SHIFT + order)))
+        panic("page_free: %#llx order %u is not out", (unsigned long long)start, order);
+    section_take_back(section, start, order);
 }
 
 phys_addr_t page_alloc_run(uint64_t pages)
@@ -950,7 +1009,10 @@ phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
     SPIN_SCOPE(&memory_lock);
     phys_addr_t start = take_top(max_order, order);
 
-    pool.ballooned += start ? BIT(*order) : 0;
+    if (start) {
+        send_out(start, *order);
+        pool.ballooned += BIT(*order);
+    }
     return start;
 }
 
@@ -963,7 +1025,10 @@ phys_addr_t page_alloc_hint(unsigned max_order, unsigned *order)
         page_free(start, *order);
         return 0;
     }
-    pool.hinted += start ? BIT(*order) : 0;
+    if (start) {
+        send_out(start, *order);
+        pool.hinted += BIT(*order);
+    }
     return start;
 }
 
@@ -971,16 +1036,16 @@ void page_free_hint(phys_addr_t start, unsigned order)
 {
     SPIN_SCOPE(&memory_lock);
     assert(BIT(order) <= pool.hinted);
+    bring_in(start, order);
     pool.hinted -= BIT(order);
-    page_free(start, order);
 }
 
 void page_free_top(phys_addr_t start, unsigned order)
 {
     SPIN_SCOPE(&memory_lock);
     assert(BIT(order) <= pool.ballooned);
+    bring_in(start, order);
     pool.ballooned -= BIT(order);
-    page_free(start, order);
 }
 
 void page_watch(uint64_t pages, struct event *event)
@@ -1092,6 +1157,7 @@ static void gather_from_block(struct gathering *gathering, struct section *secti
         return;
     to->start = section_take_part(section, block, due);
     to->order = due.order;
+    send_out(to->start, to->order);
     gathering->left -= BIT(due.order);
     pool.reporting += BIT(due.order);
     gathering->n++;
@@ -1136,7 +1202,7 @@ void page_put_rested(const struct page_block *block, bool reported)
     assert(BIT(block->order) <= pool.reporting);
     pool.reporting -= BIT(block->order);
     pool.keeps_contents = reported; /* the host has dropped them */
-    page_free(block->start, block->order);
+    bring_in(block->start, block->order);
     pool.keeps_contents = false;
     unit = unit_of(section, block->start);
     end = unit + BIT(block->order - UNIT_ORDER);
@@ -1375,6 +1441,8 @@ void page_get_stats(struct page_stats *stats)
     }
 }
 
+/* For the audit, see kernel/page_audit.h. */
+
 /* Whether each summary bit stands for something below it. */
 static bool audit_map(const struct block_map *map, unsigned width)
 {
@@ -1393,59 +1461,39 @@ static bool audit_map(const struct block_map *map, unsigned width)
     return true;
 }
 
-/* Whether the free blocks of an order are in no larger free block, unpaired, and not allocated. */
+/* Whether the free blocks of an order are unpaired, as the summaries say. */
 static bool audit_order(const struct section *section, unsigned order, uint64_t *free)
 {
     const struct block_map *map = &section->maps[order];
-    uint64_t n, page;
-    unsigned above;
+    uint64_t width = section->span_order - order, i, word;
 
-    if (!(section->free_orders & BIT(order)) != !map->top)
+    if (!(section->free_orders & BIT(order)) != !map->top || !audit_map(map, (unsigned)width))
         return false;
-    for (n = 0; n < BIT(section->span_order - order); n++) {
-        if (!map_read(map, n / 64)) {
-            n |= 63;
-            continue;
-        }
-        if (!map_has(map, n))
-            continue;
-        if (order < section->span_order && map_has(map, n ^ 1))
+    for (i = 0; i < words_of(BIT(width)); i++) {
+        word = map_read(map, i);
+        if (width && (word & (word >> 1) & UINT64_C(0x5555555555555555)))
             return false;
-        for (above = order + 1; above <= section->span_order; above++) {
-            if (map_has(&section->maps[above], n >> (above - order)))
-                return false;
-        }
-        for (page = n << order; page < (n + 1) << order; page++) {
-            if (map_has(&section->allocated, page))
-                return false;
-        }
-        *free += BIT(order);
+        for (; word; word &= word - 1)
+            *free += BIT(order);
     }
     return true;
 }
 
-static bool audit_section(const struct section *section, uint64_t *out)
+static bool audit_section(const struct section *section)
 {
-    uint64_t page, allocated = 0, free = 0;
+    uint64_t free = 0;
     unsigned order;
 
-    if (!audit_map(&section->allocated, section->span_order))
-        return false;
     for (order = 0; order <= section->span_order; order++) {
-        if (!audit_map(&section->maps[order], section->span_order - order) ||
-            !audit_order(section, order, &free))
+        if (!audit_order(section, order, &free))
             return false;
     }
-    for (page = 0; page < BIT(section->span_order); page++)
-        allocated += map_has(&section->allocated, page);
-    *out += allocated;
-    return free == section->free && allocated + free == section->pages;
+    return free == section->free && audit_map(&section->allocated, section->span_order);
 }
 
-bool page_audit(void)
+bool page_audit_records(void)
 {
-    SPIN_SCOPE(&memory_lock);
-    uint64_t free = pool.closed, allocated = 0;
+    uint64_t free = pool.closed;
     phys_addr_t end = 0;
     struct list *link;
 
@@ -1453,11 +1501,89 @@ bool page_audit(void)
         const struct section *section = CONTAINER_OF(link, struct section, link);
 
         if (section->start < end || section_find(section->start) != section ||
-            !audit_section(section, &allocated))
+            !audit_section(section))
             return false;
         free += section->free;
         end = section->start + PAGE_BYTES(section->span_order);
     }
-    return free == pool.free && free <= pool.total && count_reported() <= free &&
-           pool.ballooned + pool.hinted + pool.reporting <= allocated;
+    return free == pool.free && free <= pool.total;
+}
+
+bool page_next_section(phys_addr_t from, phys_addr_t *start, phys_addr_t *end)
+{
+    struct list *link;
+
+    LIST_FOR_EACH (link, &sections) {
+        const struct section *section = CONTAINER_OF(link, struct section, link);
+
+        *start = section->start;
+        *end = section->start + PAGE_BYTES(section->span_order);
+        if (*start >= from)
+            return true;
+    }
+    return false;
+}
+
+void page_visit_ram(phys_addr_t section_start, page_visitor *visit)
+{
+    const struct section *section = section_find(section_start);
+    phys_addr_t end = section_start + PAGE_BYTES(section->span_order);
+    unsigned i;
+
+    for (i = extent_above(section_start); i < pool.n_extents && pool.extents[i].start < end; i++) {
+        phys_addr_t from = MAX(pool.extents[i].start, section_start);
+
+        visit(PAGE_RAM, from, (MIN(pool.extents[i].end, end) - from) >> PAGE_SHIFT);
+    }
+}
+
+/* A free block; of those that may be reported each unit for itself. */
+static void visit_free(const struct section *section, struct part block, page_visitor *visit)
+{
+    unsigned order = block.order >= report_order ? UNIT_ORDER : block.order;
+    uint64_t n = block.n << (block.order - order), end = (block.n + 1) << (block.order - order);
+
+    for (; n < end; n++) {
+        bool reported = block.order >= report_order && unit_has(section->reported, n);
+
+        visit(reported ? PAGE_REPORTED : PAGE_FREE, section->start + n * PAGE_BYTES(order),
+              BIT(order));
+    }
+}
+
+static void visit_used(const struct section *section, page_visitor *visit)
+{
+    uint64_t i, word;
+
+    for (i = 0; i < words_of(BIT(section->span_order)); i++) {
+        for (word = map_read(&section->allocated, i); word;) {
+            unsigned first = lowest_bit(word),
+                     n = ~(word >> first) ? lowest_bit(~(word >> first)) : 64;
+
+            visit(PAGE_USED, section->start + (i * 64 + first) * PAGE_SIZE, n);
+            word &= n == 64 ? 0 : ~((BIT(n) - 1) << first);
+        }
+    }
+}
+
+void page_visit_section(phys_addr_t section_start, page_visitor *visit)
+{
+    const struct section *section = section_find(section_start);
+    phys_addr_t records = (uintptr_t)section;
+    struct part block;
+    uint64_t i, word;
+
+    /* Those in the section itself are no part of what it counts. */
+    if (records >= section_start && records - section_start < PAGE_BYTES(section->span_order))
+        visit(PAGE_RECORDS, records,
+              (record_bytes(section->span_order) + PAGE_SIZE - 1) / PAGE_SIZE);
+    for (block.order = 0; block.order <= section->span_order; block.order++) {
+        for (i = 0; i < words_of(BIT(section->span_order - block.order)); i++) {
+            for (word = map_read(&section->maps[block.order], i); word; word &= word - 1) {
+                block.n = i * 64 + lowest_bit(word);
+                visit_free(section, block, visit);
+            }
+        }
+    }
+    visit_used(section, visit);
 }

@@ -202,7 +202,4 @@ void page_poison(phys_addr_t start, unsigned order);
 /* Pages that page_alloc() may still give: free and not promised. */
 uint64_t page_available(void);
 
-/* Walks all records; true: every page is exactly one of free and allocated. For tests. */
-bool page_audit(void);
-
 #endif

@@ -17,6 +17,7 @@
 #include "arch/x86_64/paging.h"
 #include "kernel/memory_lock.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "kernel/panic.h"
 #include "lib/base/list.h"
 #include "lib/base/string.h"
@@ -753,3 +754,24 @@ void vmem_get_stats(struct vmem_stats *to)
     SPIN_SCOPE(&memory_lock);
     *to = stats;
 }
+
+static void tell_mapped(page_visitor *visit)
+{
+    const struct range *range = range_above(WINDOW_START);
+
+    for (; range != &window_end; range = range_above(range->start)) {
+        uintptr_t at = range->start, end = at + range->bytes;
+        uint64_t bytes;
+
+        for (; at < end; at += bytes) {
+            phys_addr_t page = paging_lookup(at, &bytes);
+
+            if (page)
+                visit(PAGE_MAPPED, page, bytes >> PAGE_SHIFT);
+            else
+                bytes = paging_hole(at);
+        }
+    }
+}
+
+PAGE_HOLDER(mapped_pages) = { tell_mapped };

@@ -35,6 +35,7 @@
 #include "kernel/dma.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "kernel/patience.h"
 #include "kernel/pressure.h"
 #include "kernel/report.h"
@@ -798,10 +799,12 @@ static void retire(struct balloon *balloon)
     timer_cancel(&balloon->hold);
     if (balloon->report)
         balloon_report_end(balloon->report);
+    list_append(&lost, &balloon->link);
     forgotten = virtio_reset(balloon->device) == 0;
-    list_append(forgotten ? &retired : &lost, &balloon->link);
     if (!forgotten)
         return;
+    list_remove(&balloon->link);
+    list_append(&retired, &balloon->link);
     while (balloon->blocks.top)
         free_top_block(balloon);
     if (balloon->hint)
@@ -939,3 +942,38 @@ static void tell(struct report *report)
 }
 
 REPORTER(balloon_reporter) = { "balloon", 60, tell };
+
+/* ---- for the audit */
+
+static void tell_blocks(const struct block_stack *stack, enum page_place place, page_visitor *visit)
+{
+    for (const struct block_chunk *chunk = stack->top; chunk; chunk = chunk->below) {
+        for (unsigned i = 0; i < chunk->n; i++)
+            visit(place, block_start(chunk->blocks[i]),
+                  UINT64_C(1) << block_order(chunk->blocks[i]));
+    }
+}
+
+static void tell_pages_of(const struct list *all, page_visitor *visit)
+{
+    const struct list *link;
+
+    LIST_FOR_EACH (link, all) {
+        const struct balloon *balloon = CONTAINER_OF(link, struct balloon, link);
+        const struct balloon_report *report = balloon->report;
+
+        tell_blocks(&balloon->blocks, PAGE_BALLOONED, visit);
+        if (balloon->hint)
+            tell_blocks(&balloon->hint->held, PAGE_HINTED, visit);
+        for (unsigned i = 0; report && i < report->n; i++)
+            visit(PAGE_REPORTING, report->blocks[i].start, UINT64_C(1) << report->blocks[i].order);
+    }
+}
+
+static void tell_pages(page_visitor *visit)
+{
+    tell_pages_of(&balloons, visit);
+    tell_pages_of(&lost, visit);
+}
+
+PAGE_HOLDER(ballooned_pages) = { tell_pages };

@@ -11,6 +11,7 @@
 
 #include "kernel/event.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "tests/host/memory.h"
 #include "tests/host/panic.h"
 

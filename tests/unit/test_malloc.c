@@ -15,6 +15,7 @@
 
 #include "kernel/event.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "kernel/random.h"
 #include "kernel/thread.h"
 #include "kernel/vmem.h"

@@ -8,6 +8,7 @@
 
 #include "aerostat/memory.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "kernel/pressure.h"
 #include "kernel/thread.h"
 #include "lib/libc/memory.h"

@@ -8,11 +8,13 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include <cmocka.h>
 
+#include "tests/host/log.h"
 #include "tests/host/panic.h"
 
 #define ARENA       UINT64_C(0x200000000000)
@@ -42,16 +44,89 @@ void event_signal(struct event *event)
     signalled = event;
 }
 
+/* ---- what is out, for the audit */
+
+#define MAX_OUT 8192
+
+static struct {
+    struct page_block block;
+    enum page_place place;
+} out[MAX_OUT];
+static unsigned n_out;
+
+static void tell_out(page_visitor *visit)
+{
+    for (unsigned i = 0; i < n_out; i++)
+        visit(out[i].place, out[i].block.start, BIT(out[i].block.order));
+}
+
+PAGE_HOLDER(holder) = { tell_out };
+
+static void note_out(struct page_block block, enum page_place place)
+{
+    assert_true(n_out < MAX_OUT);
+    out[n_out].block = block;
+    out[n_out++].place = place;
+}
+
+static void note_back(phys_addr_t start, unsigned order)
+{
+    unsigned i = 0;
+
+    while (i < n_out && out[i].block.start != start)
+        i++;
+    assert_true(i < n_out && out[i].block.order == order);
+    out[i] = out[--n_out];
+}
+
+static phys_addr_t lend_top(unsigned max_order, unsigned *order)
+{
+    phys_addr_t start = page_alloc_top(max_order, order);
+
+    if (start)
+        note_out((struct page_block){ start, *order }, PAGE_BALLOONED);
+    return start;
+}
+
+static void return_top(phys_addr_t start, unsigned order)
+{
+    note_back(start, order);
+    page_free_top(start, order);
+}
+
+static unsigned lend_rested(struct page_block *blocks, unsigned max, uint64_t pages)
+{
+    unsigned n = page_take_rested(blocks, max, pages), i;
+
+    for (i = 0; i < n; i++)
+        note_out(blocks[i], PAGE_REPORTING);
+    return n;
+}
+
+static void return_rested(const struct page_block *block, bool reported)
+{
+    note_back(block->start, block->order);
+    page_put_rested(block, reported);
+}
+
 static int fresh(void **state)
 {
     (void)state;
     memset(&pool, 0, sizeof(pool));
     notable_order = report_order = ORDER_NEVER;
+    n_out = 0;
     list_init(&sections);
     map_calls = map_tables = maps_refused = 0;
     signalled = NULL;
     madvise((void *)ARENA, ARENA_BYTES, MADV_DONTNEED);
     return 0;
+}
+
+/* After each test. */
+static int audit(void **state)
+{
+    (void)state;
+    return page_audit() ? 0 : -1;
 }
 
 static struct page_stats stats_now(void)
@@ -139,7 +214,7 @@ static void no_memory_at_all_gives_nothing(void **state)
 
     (void)state;
     assert_int_equal(page_alloc(0), 0);
-    assert_int_equal(page_alloc_top(PAGE_ORDER_MAX, &order), 0);
+    assert_int_equal(lend_top(PAGE_ORDER_MAX, &order), 0);
     assert_int_equal(page_promise(1), -ENOMEM);
     assert_int_equal(page_promise(0), 0);
     assert_int_equal(stats_now().largest_free, 0);
@@ -243,6 +318,116 @@ static void wrong_frees_panic(void **state)
     assert_true(page_audit());
 }
 
+static void only_what_is_out_comes_back_from_the_balloon(void **state)
+{
+    phys_addr_t block, used;
+    unsigned order;
+
+    (void)state;
+    page_add_range(ARENA, 16 * MIB);
+    block = lend_top(PAGE_ORDER_2M, &order);
+    used = page_alloc(0);
+    assert_int_equal(order, PAGE_ORDER_2M);
+    assert_true(PANICS(page_free(block, order)));                 /* out, not allocated */
+    assert_true(PANICS(page_free_top(used, 0)));                  /* allocated */
+    assert_true(PANICS(page_free_top(used + PAGE_SIZE, 0)));      /* free */
+    assert_true(PANICS(page_free_top(block - PAGE_SIZE, 0)));     /* free as part of a block */
+    assert_true(PANICS(page_free_top(ARENA, PAGE_ORDER_2M)));     /* parts are free, parts in use */
+    assert_true(PANICS(page_free_top(block + PAGE_SIZE, order))); /* not aligned */
+    return_top(block, order);
+    assert_true(PANICS(page_free_top(block, order))); /* twice */
+}
+
+/* ---- the audit itself */
+
+static bool audit_says(const char *format, phys_addr_t page)
+{
+    char line[200];
+
+    snprintf(line, sizeof(line), format, (unsigned long long)page);
+    host_log_clear();
+    return !page_audit() && strstr(host_log_text(), line);
+}
+
+static void the_audit_names_a_page_that_was_lost_or_is_in_two_places(void **state)
+{
+    phys_addr_t block, used;
+    unsigned order;
+
+    (void)state;
+    page_add_range(ARENA, 16 * MIB);
+    page_add_range(ARENA + 3 * GIB, 300 * MIB); /* of several windows */
+    block = lend_top(PAGE_ORDER_2M, &order);
+    used = page_alloc(0);
+    assert_true(page_audit());
+
+    n_out--;
+    assert_true(audit_says("audit: page %#llx is in no place: nobody's\n", block));
+    assert_true(audit_says("audit: 0 pages are in the balloon, the allocator counts 512\n", 0));
+    n_out++;
+    note_out((struct page_block){ block + 5 * PAGE_SIZE, 0 }, PAGE_BALLOONED);
+    assert_true(audit_says("audit: page %#llx is in several places: "
+                           "in the balloon and in the balloon\n",
+                           block + 5 * PAGE_SIZE));
+    out[1].block.start = used;
+    assert_true(
+        audit_says("audit: page %#llx is in several places: in use and in the balloon\n", used));
+    out[1].block.start = used + 2 * PAGE_SIZE;
+    out[1].place = PAGE_HINTED;
+    assert_true(audit_says("audit: page %#llx is in several places: free and hinted\n",
+                           used + 2 * PAGE_SIZE));
+    n_out = 1;
+    assert_true(page_audit());
+    return_top(block, order);
+}
+
+static void the_audit_names_what_is_mapped_and_not_in_use(void **state)
+{
+    phys_addr_t used;
+
+    (void)state;
+    page_add_range(ARENA, 16 * MIB);
+    used = page_alloc(2);
+    note_out((struct page_block){ used, 1 }, PAGE_MAPPED);
+    assert_true(page_audit());
+    note_out((struct page_block){ used + PAGE_SIZE, 0 }, PAGE_MAPPED);
+    assert_true(audit_says("audit: page %#llx is mapped and not the application's alone: "
+                           "in use and mapped for the application and mapped for the application\n",
+                           used + PAGE_SIZE));
+    out[1].block.start = used + 9 * PAGE_SIZE;
+    assert_true(audit_says("audit: page %#llx is mapped and not the application's alone: "
+                           "free and mapped for the application\n",
+                           used + 9 * PAGE_SIZE));
+    n_out = 0;
+}
+
+static void the_audit_sees_records_that_do_not_agree(void **state)
+{
+    struct section *section;
+    phys_addr_t used;
+
+    (void)state;
+    page_add_range(ARENA + 8 * PAGE_SIZE, 16 * MIB);
+    used = page_alloc(0);
+    section = section_find(used);
+    map_clear(&section->allocated, (used - section->start) >> PAGE_SHIFT);
+    assert_true(audit_says("audit: page %#llx is in no place: nobody's\n", used));
+    map_set(&section->allocated, (used - section->start) >> PAGE_SHIFT);
+    map_set(&section->allocated, 3); /* no RAM */
+    assert_true(audit_says("audit: page %#llx is no RAM of ours: in use\n",
+                           section->start + 3 * PAGE_SIZE));
+    map_clear(&section->allocated, 3);
+    section->free++;
+    assert_true(audit_says("audit: the allocator's summaries and bitmaps differ\n", 0));
+    section->free--;
+    section->free_orders ^= BIT(9);
+    assert_true(audit_says("audit: the allocator's summaries and bitmaps differ\n", 0));
+    section->free_orders ^= BIT(9);
+    pool.ballooned++;
+    assert_true(audit_says("audit: 0 pages are in the balloon, the allocator counts 1\n", 0));
+    pool.ballooned--;
+}
+
 static void a_block_may_come_back_in_pieces(void **state)
 {
     uint64_t before;
@@ -273,13 +458,13 @@ static void the_balloon_takes_from_the_top_in_large_blocks(void **state)
     (void)state;
     page_add_range(ARENA, 4 * GIB);
     for (i = 0; i < 4 * 256 - 256; i++) {
-        got = page_alloc_top(10, &order);
+        got = lend_top(10, &order);
         assert_int_equal(order, 10);
         assert_int_equal(got, last - 4 * MIB);
         last = got;
     }
-    page_free_top(got, 10);
-    assert_int_equal(page_alloc_top(10, &order), got);
+    return_top(got, 10);
+    assert_int_equal(lend_top(10, &order), got);
     assert_true(page_audit());
 }
 
@@ -294,7 +479,7 @@ static void the_balloon_leaves_the_reserve_and_what_is_promised(void **state)
     page_free(page_alloc(0), 0);
     first_free = stats_now().free;
     assert_int_equal(page_promise(1000), 0);
-    while ((got = page_alloc_top(PAGE_ORDER_MAX, &order)) != 0) {
+    while ((got = lend_top(PAGE_ORDER_MAX, &order)) != 0) {
         blocks[n] = got;
         orders[n++] = order;
     }
@@ -312,7 +497,7 @@ static void the_balloon_leaves_the_reserve_and_what_is_promised(void **state)
     assert_true(PANICS(page_alloc_promised(0)));
     assert_true(PANICS(page_unpromise(1)));
     while (n--)
-        page_free_top(blocks[n], orders[n]);
+        return_top(blocks[n], orders[n]);
     assert_int_equal(stats_now().free, first_free - 1000 - pool.reserve);
     assert_true(page_audit());
 }
@@ -433,12 +618,12 @@ static uint64_t report_round(bool answered)
     uint64_t pages = 0;
     unsigned n, i;
 
-    while ((n = page_take_rested(blocks, ARRAY_SIZE(blocks), UINT64_MAX)) != 0) {
+    while ((n = lend_rested(blocks, ARRAY_SIZE(blocks), UINT64_MAX)) != 0) {
         assert_true(page_audit());
         for (i = 0; i < n; i++) {
             assert_true(blocks[i].order >= PAGE_ORDER_2M);
             pages += BIT(blocks[i].order);
-            page_put_rested(&blocks[i], answered);
+            return_rested(&blocks[i], answered);
         }
         if (!answered)
             break;
@@ -489,13 +674,13 @@ static void a_reported_block_is_used_at_once_and_reported_again_after_it(void **
     page_free(block, PAGE_ORDER_2M + 1);
     assert_int_equal(stats_now().reported, PAGES(58 * MIB)); /* its neighbours are reported still */
     assert_int_equal(report_all(), PAGES(4 * MIB));
-    page = page_alloc_top(8, &order); /* what is left of the unit with the records */
+    page = lend_top(8, &order); /* what is left of the unit with the records */
     assert_int_equal(stats_now().reported, PAGES(62 * MIB));
-    page_free_top(page, order);
+    return_top(page, order);
     assert_int_not_equal(page_alloc(8), 0);
-    page = page_alloc_top(8, &order); /* a part: its whole unit counts no more */
+    page = lend_top(8, &order); /* a part: its whole unit counts no more */
     assert_int_equal(stats_now().reported, PAGES(60 * MIB));
-    page_free_top(page, order);
+    return_top(page, order);
     assert_int_equal(stats_now().reported, PAGES(60 * MIB));
     assert_int_equal(report_all(), PAGES(2 * MIB));
     assert_true(page_audit());
@@ -537,16 +722,16 @@ static void a_report_takes_no_more_than_half_and_nothing_of_the_reserve(void **s
     begin_reporting(64 * MIB, PAGE_ORDER_2M);
     page_let_rest();
     left = page_available() - pool.reserve;
-    n = page_take_rested(blocks, 64, UINT64_MAX);
+    n = lend_rested(blocks, 64, UINT64_MAX);
     for (i = 0; i < n; i++)
         taken += BIT(blocks[i].order);
     assert_in_range(taken, left / 4, left / 2);
     assert_int_equal(stats_now().reporting, taken);
     while (n--)
-        page_put_rested(&blocks[n], true);
+        return_rested(&blocks[n], true);
     assert_int_equal(page_promise(page_available() - pool.reserve), 0);
     page_let_rest();
-    assert_int_equal(page_take_rested(blocks, 64, UINT64_MAX), 0);
+    assert_int_equal(lend_rested(blocks, 64, UINT64_MAX), 0);
 }
 
 static void blocks_below_the_wanted_size_are_not_reported(void **state)
@@ -556,12 +741,12 @@ static void blocks_below_the_wanted_size_are_not_reported(void **state)
 
     (void)state;
     begin_reporting(64 * MIB, PAGE_ORDER_2M + 1);
-    while ((taken[n] = page_alloc_top(PAGE_ORDER_2M, &order)) != 0 && order == PAGE_ORDER_2M)
+    while ((taken[n] = lend_top(PAGE_ORDER_2M, &order)) != 0 && order == PAGE_ORDER_2M)
         n++;
     for (order = 4; order < 16; order += 2)
-        page_free_top(taken[order], PAGE_ORDER_2M); /* each alone */
+        return_top(taken[order], PAGE_ORDER_2M); /* each alone */
     assert_int_equal(report_all(), 0);
-    page_free_top(taken[5], PAGE_ORDER_2M); /* the lower half of a pair */
+    return_top(taken[5], PAGE_ORDER_2M); /* the lower half of a pair */
     assert_int_equal(report_all(), PAGES(4 * MIB));
 }
 
@@ -616,8 +801,7 @@ static void set_balloon(uint64_t wanted, uint64_t *size)
     while (*size < wanted && n_in_balloon < BALLOON_BLOCKS) {
         struct page_block *block = &in_balloon[n_in_balloon];
 
-        block->start =
-            page_alloc_top(MIN(highest_bit(wanted - *size), PAGE_ORDER_2M), &block->order);
+        block->start = lend_top(MIN(highest_bit(wanted - *size), PAGE_ORDER_2M), &block->order);
         if (!block->start)
             break;
         *size += BIT(block->order);
@@ -628,7 +812,7 @@ static void set_balloon(uint64_t wanted, uint64_t *size)
 
         if (*size - BIT(block->order) < wanted)
             break;
-        page_free_top(block->start, block->order);
+        return_top(block->start, block->order);
         *size -= BIT(block->order);
         n_in_balloon--;
     }
@@ -718,21 +902,20 @@ static struct {
 
 static unsigned char owned[PAGES(4 * GIB)];
 
-static uint64_t model_take(phys_addr_t start, unsigned order)
+static void model_take(phys_addr_t start, unsigned order)
 {
     uint64_t i, first = (start - ARENA) / PAGE_SIZE;
 
     assert_true(IS_ALIGNED(start, PAGE_BYTES(order)));
     for (i = 0; i < BIT(order); i++)
         assert_int_equal(owned[first + i]++, 0);
-    return BIT(order);
 }
 
 static void random_traffic(uint64_t bytes, unsigned max_order, unsigned rounds,
                            unsigned audit_every)
 {
     unsigned n = 0, i, order;
-    uint64_t out = 0, first_free;
+    uint64_t first_free;
 
     srandom(rounds);
     memset(owned, 0, sizeof(owned));
@@ -747,22 +930,21 @@ static void random_traffic(uint64_t bytes, unsigned max_order, unsigned rounds,
 
         if (grow && n < MODEL_BLOCKS) {
             bool top = random() % 4 == 0;
-            phys_addr_t got = top ? page_alloc_top(wanted, &order) : page_alloc(order = wanted);
+            phys_addr_t got = top ? lend_top(wanted, &order) : page_alloc(order = wanted);
 
             if (got) {
                 held[n].start = got;
                 held[n].top = top;
                 held[n++].order = order;
-                out += model_take(got, order);
+                model_take(got, order);
             }
         } else if (n) {
             unsigned victim = (unsigned)random() % n;
             uint64_t first = (held[victim].start - ARENA) / PAGE_SIZE;
 
             memset(&owned[first], 0, BIT(held[victim].order));
-            out -= BIT(held[victim].order);
             if (held[victim].top)
-                page_free_top(held[victim].start, held[victim].order);
+                return_top(held[victim].start, held[victim].order);
             else
                 page_free(held[victim].start, held[victim].order);
             held[victim] = held[--n];
@@ -772,13 +954,12 @@ static void random_traffic(uint64_t bytes, unsigned max_order, unsigned rounds,
     }
     while (n--) {
         if (held[n].top)
-            page_free_top(held[n].start, held[n].order);
+            return_top(held[n].start, held[n].order);
         else
             page_free(held[n].start, held[n].order);
     }
     assert_true(page_audit());
     assert_true(first_free - stats_now().free <= 3 * 25);
-    (void)out;
 }
 
 static void random_traffic_in_a_small_section_keeps_the_records_true(void **state)
@@ -793,7 +974,7 @@ static void random_traffic_over_several_sections_keeps_the_records_true(void **s
     random_traffic(3 * GIB, 17, 20000, 101);
 }
 
-#define FRESH(test) cmocka_unit_test_setup(test, fresh)
+#define FRESH(test) cmocka_unit_test_setup_teardown(test, fresh, audit)
 
 int main(void)
 {
@@ -809,6 +990,10 @@ int main(void)
         FRESH(every_page_is_handed_out_once),
         FRESH(a_whole_gib_comes_in_one_block),
         FRESH(wrong_frees_panic),
+        FRESH(only_what_is_out_comes_back_from_the_balloon),
+        FRESH(the_audit_names_a_page_that_was_lost_or_is_in_two_places),
+        FRESH(the_audit_names_what_is_mapped_and_not_in_use),
+        FRESH(the_audit_sees_records_that_do_not_agree),
         FRESH(a_block_may_come_back_in_pieces),
         FRESH(the_balloon_takes_from_the_top_in_large_blocks),
         FRESH(the_balloon_leaves_the_reserve_and_what_is_promised),

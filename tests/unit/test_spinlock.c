@@ -14,6 +14,7 @@
 #include "kernel/event.h"
 #include "kernel/memory_lock.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "kernel/vmem.h"
 #include "tests/host/memory.h"
 #include "tests/host/panic.h"

@@ -23,6 +23,7 @@
 #include "kernel/clock.h"
 #include "kernel/dma.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "lib/base/errno.h"
 #include "tests/host/log.h"
 #include "tests/host/program.h"

@@ -25,6 +25,7 @@
 #include "kernel/dma.h"
 #include "kernel/netdev.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "kernel/thread.h"
 #include "lib/base/errno.h"
 #include "tests/host/log.h"

@@ -18,6 +18,7 @@
 #include "drivers/virtio/spec/ids.h"
 #include "kernel/clock.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "kernel/pressure.h"
 #include "kernel/thread.h"
 #include "kernel/timer.h"

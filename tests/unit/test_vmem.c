@@ -13,6 +13,7 @@
 #include "kernel/dma.h"
 #include "kernel/event.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "tests/host/memory.h"
 #include "tests/host/panic.h"
 

@@ -20,7 +20,7 @@ fd_SRCS := lib/libc/fd.c
 
 # Includes kernel/page.c, to start each test from nothing.
 UNIT_TESTS += page
-page_SRCS := kernel/spinlock.c tests/host/panic.c tests/host/log.c tests/host/spinlock.c
+page_SRCS := kernel/page_audit.c kernel/spinlock.c tests/host/panic.c tests/host/log.c tests/host/spinlock.c
 
 UNIT_TESTS += virtq
 virtq_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
@@ -37,7 +37,7 @@ ring_rules_SRCS := drivers/virtio/virtq.c tests/host/fake_device.c
 UNIT_TESTS += spec
 spec_SRCS :=
 
-HOST_MEMORY_SRCS := kernel/page.c kernel/alloc.c kernel/spinlock.c kernel/vmem.c \
+HOST_MEMORY_SRCS := kernel/page.c kernel/page_audit.c kernel/alloc.c kernel/spinlock.c kernel/vmem.c \
                     $(addprefix tests/host/,memory.c panic.c log.c spinlock.c)
 
 UNIT_TESTS += alloc
@@ -104,7 +104,7 @@ virtio_legacy_SRCS := $(virtio_device_SRCS)
 UNIT_TESTS += virtio_balloon
 virtio_balloon_SRCS := $(addprefix drivers/virtio/,balloon.c balloon_blocks.c balloon_hint.c balloon_report.c) \
                        drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
-                       lib/base/format.c kernel/page.c kernel/pressure.c kernel/spinlock.c kernel/vmem.c $(addprefix tests/host/,memory.c spinlock.c \
+                       lib/base/format.c kernel/page.c kernel/page_audit.c kernel/pressure.c kernel/spinlock.c kernel/vmem.c $(addprefix tests/host/,memory.c spinlock.c \
                        fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c log.c \
                        panic.c report.c)
 

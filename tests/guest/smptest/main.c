@@ -24,6 +24,7 @@
 #include "kernel/irq.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
+#include "kernel/page_audit.h"
 #include "kernel/panic.h"
 #include "kernel/smp.h"
 #include "kernel/thread.h"
