@@ -299,6 +299,7 @@ bench-boot: $(BUILD)/hello.elf $(BUILD)/aerostat.elf | $(SHARED)/.setup-run
 bench-balloon: $(BUILD)/selftest.elf $(SHARED)/linux/vmlinuz | $(SHARED)/.setup-run $(SHARED)/.setup-test
 	@tests/bench/balloon.py
 
+include tools/overcommit.mk
 include tests/guest/matrix.mk
 include tests/bench/ring_guest.mk
 include tests/bench/ring.mk
@@ -307,7 +308,7 @@ vendor: | $(SHARED)/.setup-build
 	@tools/fetch --bundle $(SHARED)/vendor.tar
 
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/malloc $(BUILD)/tests $(BUILD)/bench $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/*.bzimage $(BUILD)/*.efi $(BUILD)/BOOTX64.EFI $(BUILD)/efi $(BUILD)/*.iso $(BUILD)/*.raw $(BUILD)/*.qcow2 $(BUILD)/setup.bin $(BUILD)/demo.img
+	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/malloc $(BUILD)/tests $(BUILD)/bench $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/*.bzimage $(BUILD)/*.efi $(BUILD)/BOOTX64.EFI $(BUILD)/efi $(BUILD)/*.iso $(BUILD)/*.raw $(BUILD)/*.qcow2 $(BUILD)/setup.bin $(BUILD)/demo.img $(BUILD)/overcommit.svg
 
 help:
 	@echo "make                  build/aerostat.elf, the default appliance, and build/NAME.elf for every other application"
@@ -324,6 +325,7 @@ help:
 	@echo "make clang            the same images by clang, under build/clang/"
 	@echo "make bench-boot       instructions, time and memory from the first instruction to main()"
 	@echo "make bench-balloon    how fast memory goes to the host and comes back, beside a Linux guest"
+	@echo "make demo-overcommit  six guests of 2 GiB in 8 GiB of the host, with a picture: BY=reporting|budget OVERCOMMIT=\"--guests 4 ..\""
 	@echo "make bench-ring-guest instructions a buffer costs the driver in the guest, by ring and batch"
 	@echo "make bench-ring       what the virtqueue costs, and its rates beside DPDK's driver and fio; about ten minutes, alone"
 	@echo "make vendor           bundles the pinned sources into build/vendor.tar, for building without a network"
