@@ -76,6 +76,19 @@ def test_what_a_guest_tells_is_taken_and_anything_else_is_an_answer():
     assert guest.said == ["ready", "done", "holds 5 of", "holds x of 6, checked 70, lost 8"]
 
 
+def test_what_was_swapped_out_counts_as_had():
+    status = "VmHWM:\t   999 kB\nVmRSS:\t  1200 kB\nRssAnon:\t 70 kB\nVmSwap:\t      34 kB\n"
+    assert sum(map(int, tenant.HELD.findall(status))) == 1234
+
+
+def test_a_guest_has_what_the_system_says_and_nothing_once_it_has_ended():
+    guest = told()
+    guest.vm.process = SimpleNamespace(pid=os.getpid())
+    assert 5 * MIB < guest.resident() < 5000 * MIB
+    guest.vm.process.pid = 2**22 + 1  # beyond any
+    assert guest.resident() == 0
+
+
 # --- cgroups
 
 def mounts(proc, own, *lines):
