@@ -56,6 +56,9 @@ void report(bool passed, const char *what, ...) __attribute__((format(printf, 2,
 /* 0, or 1 when a report has failed. */
 int reported(void);
 
+/* Until a line was typed, or the input ended. */
+void wait_for_a_line(void);
+
 /* argv[index] as a number, or otherwise when it is not given. */
 unsigned long number(int argc, char **argv, int index, unsigned long otherwise);
 

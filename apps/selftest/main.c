@@ -84,6 +84,13 @@ int run_args(int argc, char **argv)
     return reported();
 }
 
+void wait_for_a_line(void)
+{
+    char line[80];
+
+    fgets(line, sizeof(line), stdin);
+}
+
 int run_exit(int argc, char **argv)
 {
     return argc > 1 ? atoi(argv[1]) : 0;

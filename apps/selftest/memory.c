@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cases.h"
@@ -34,10 +35,12 @@ static bool verify(const uint64_t *words, size_t n, uint64_t seed)
     return true;
 }
 
+/* MiB, rounds, and what is between them: milliseconds, or "typed": until a line was typed */
 int run_memory(int argc, char **argv)
 {
     size_t bytes = number(argc, argv, 1, 16) * MIB;
     unsigned long rounds = number(argc, argv, 2, 1), pause_ms = number(argc, argv, 3, 0);
+    bool until_typed = argc > 3 && !strcmp(argv[3], "typed");
 
     for (unsigned long round = 1; round <= rounds; round++) {
         uint64_t *words = malloc(bytes);
@@ -51,7 +54,9 @@ int run_memory(int argc, char **argv)
                bytes / MIB);
         free(words);
         printf("round %lu: freed\n", round);
-        if (round < rounds)
+        if (round < rounds && until_typed)
+            wait_for_a_line();
+        else if (round < rounds)
             usleep((useconds_t)pause_ms * 1000);
     }
     return reported();

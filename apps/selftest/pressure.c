@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "aerostat/memory.h"
 #include "cases.h"
@@ -60,25 +59,27 @@ static void fill_cache(unsigned long mib)
     printf("cached %u MiB\n", n_cached);
 }
 
-static void wait_for_the_host(void)
+/* The host may have its wish before anybody waits for it. */
+static void wait_for_the_host(uint64_t target_bytes)
 {
     struct aerostat_memory memory;
 
-    aerostat_memory_get(&memory);
-    aerostat_memory_wait(memory.target_bytes, -1);
+    aerostat_memory_wait(target_bytes, -1);
     aerostat_memory_get(&memory);
     printf("the host wishes %llu MiB\n", (unsigned long long)(memory.target_bytes / MIB));
-    usleep(2000000);
+    wait_for_a_line();
 }
 
-/* cached MiB, wanted MiB (0: all that there is) */
+/* cached MiB, wanted MiB (0: all that there is). Goes on, and ends, when a line was typed. */
 int run_pressure(int argc, char **argv)
 {
+    struct aerostat_memory before;
     unsigned long mib = number(argc, argv, 2, 0);
     bool intact = true;
 
+    aerostat_memory_get(&before);
     fill_cache(number(argc, argv, 1, 32));
-    wait_for_the_host();
+    wait_for_the_host(before.target_bytes);
     if (!mib || mib > PIECES)
         mib = PIECES;
     while (n_wanted < mib && (wanted[n_wanted] = piece(n_wanted)))
@@ -93,6 +94,6 @@ int run_pressure(int argc, char **argv)
     printf("had %u MiB, cached %u MiB, shrinker asked %u times\n", n_wanted, n_cached, n_asked);
     while (n_wanted)
         free(wanted[--n_wanted]);
-    usleep(5000000);
+    wait_for_a_line();
     return reported();
 }
