@@ -29,6 +29,9 @@ import qemu  # noqa: E402  (found by the line above)
 
 MIB = 1 << 20
 
+# A host that does other work too may stop a guest for seconds: nothing that must come is waited for any shorter.
+SHORTEST_PATIENCE = 20
+
 # A KVM without hardware under it runs a million instructions a second when the host has nothing else to do.
 INTERPRETED_KVM_PATIENCE = 4
 
@@ -151,7 +154,7 @@ class Guest:
         return found
 
     def _wait(self, condition, deadline, what):
-        deadline *= self.patience
+        deadline = max(deadline, SHORTEST_PATIENCE) * self.patience
         value = self.vm.wait_until(condition, deadline)
         if value:
             return value
@@ -203,7 +206,7 @@ class Guest:
         """Waits for the guest's end; its exit status as the launcher would give it. A missed deadline fails the test;
         so does emulation that failed."""
         left = self.deadline - (time.monotonic() - self.started) + 5
-        self.vm.wait(left if deadline is None else deadline * self.patience)
+        self.vm.wait(left if deadline is None else max(deadline, SHORTEST_PATIENCE) * self.patience)
         if self.vm.failure and self.vm.failure[0] == qemu.DEADLINE_PASSED:
             raise GuestFailure(f"waiting for the guest's end: {self.vm.failure[1]}")
         return self.vm.status()
@@ -240,14 +243,16 @@ class Guest:
     def balloon(self, target_bytes, deadline=20):
         """Asks for that much memory to be left to the guest and waits until it is so; the size reached."""
         self.qmp("balloon", value=target_bytes)
-        end = time.monotonic() + deadline
-        while True:
-            actual = self.qmp("query-balloon")["actual"]
-            if actual == target_bytes:
-                return actual
+        return self.wait_balloon(lambda size: size == target_bytes, deadline)
+
+    def wait_balloon(self, condition, deadline=20):
+        """Waits until condition(bytes left to the guest) holds; returns that size."""
+        end = time.monotonic() + deadline * self.patience
+        while not condition(actual := self.qmp("query-balloon")["actual"]):
             if time.monotonic() > end:
-                raise GuestFailure(f"waiting for the balloon: {actual} bytes are left to the guest, {target_bytes} were asked")
+                raise GuestFailure(f"waiting for the balloon: {actual} bytes are left to the guest")
             time.sleep(0.05)
+        return actual
 
     def url(self, path="/", port=80):
         return f"http://127.0.0.1:{self.ports[port]}{path}"

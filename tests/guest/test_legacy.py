@@ -115,7 +115,7 @@ def test_an_old_card_on_a_wire_carries_frames_of_every_length(network):
     with Guest("aerostat", net=nic, netns=network.name, cmdline="ip=192.168.77.2/24,192.168.77.1") as guest:
         guest.wait_for(r"^serving on http://", 20)
         for size in (0, 1, 17, 18, 19, 1000, 1471, 1472, 4000):
-            said = network.run("ping", "-c", "2", "-i", "0.1", "-W", "2", "-s", str(size), "192.168.77.2")
+            said = network.run("ping", "-c", "2", "-i", "0.1", "-W", "10", "-s", str(size), "192.168.77.2")
             assert " 0% packet loss" in said and "wrong data" not in said, said
 
 

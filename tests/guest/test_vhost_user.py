@@ -238,7 +238,7 @@ def device_report(network):
 
 def assert_pings(network, *options):
     """Nearly all come back: of testpmd nobody has asked to lose none. That each is whole is ping's to look at."""
-    said = network.run("ping", "-c", "10", "-i", "0.1", "-W", "5", *options, ADDRESS, check=False)
+    said = network.run("ping", "-c", "10", "-i", "0.1", "-W", "10", *options, ADDRESS, check=False)
     received = re.search(r"(\d+) received", said)
     assert received and int(received.group(1)) >= 9 and "wrong data" not in said, said
 
