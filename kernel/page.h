@@ -189,6 +189,12 @@ struct page_stats {
 
 void page_get_stats(struct page_stats *stats);
 
+/* Pages that somebody here holds. What the host is being told of is free as well. */
+static inline uint64_t page_stats_used(const struct page_stats *stats)
+{
+    return stats->total - stats->ballooned - stats->free - stats->hinted - stats->reporting;
+}
+
 /* What is missing to promise so many pages; 0: nothing. */
 uint64_t page_missing(uint64_t pages);
 

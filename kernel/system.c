@@ -115,8 +115,7 @@ static void tell_memory(struct report *report)
     vmem_get_stats(&window);
     report_number(report, "total_bytes", (pages.total - pages.ballooned) * PAGE_SIZE);
     told = pages.hinted + pages.reporting; /* free, but that the host is being told of it */
-    report_number(report, "used_bytes",
-                  (pages.total - pages.ballooned - pages.free - told) * PAGE_SIZE);
+    report_number(report, "used_bytes", page_stats_used(&pages) * PAGE_SIZE);
     report_number(report, "free_bytes", (pages.free + told) * PAGE_SIZE);
     report_number(report, "ballooned_bytes", pages.ballooned * PAGE_SIZE);
     report_number(report, "reported_bytes", pages.reported * PAGE_SIZE);

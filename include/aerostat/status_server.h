@@ -2,8 +2,9 @@
 /*
  * The system's report over HTTP, on port 80 of every interface: "/" is a page
  * for people, "/status.json", "/metrics" (the Prometheus text format) and
- * "/status.txt" are the same facts for programs. For applications whose app.mk
- * says USES = net. docs/security.md says what it shows to whom.
+ * "/status.txt" are the same facts for programs, and "/history.json" what the
+ * memory was in the last minutes. For applications whose app.mk says USES = net.
+ * docs/security.md says what it shows to whom.
  */
 #ifndef AEROSTAT_STATUS_SERVER_H
 #define AEROSTAT_STATUS_SERVER_H

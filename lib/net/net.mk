@@ -12,7 +12,7 @@ LWIP_SRCS := $(addprefix $(LWIP_DIR)/, \
              apps/http/fs.c apps/http/httpd.c)
 
 # They see lwIP's headers, and a <string.h> of ours.
-NET_LWIP_SRCS := lib/net/checksum.c lib/net/config.c lib/net/heap.c lib/net/isn.c lib/net/libc.c lib/net/netif.c \
+NET_LWIP_SRCS := lib/net/checksum.c lib/net/config.c lib/net/heap.c lib/net/history.c lib/net/isn.c lib/net/libc.c lib/net/netif.c \
                  lib/net/ping.c lib/net/socket.c lib/net/start.c lib/net/status.c lib/net/status_server.c \
                  lib/net/sys_arch.c lib/net/timeouts.c
 

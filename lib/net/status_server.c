@@ -11,6 +11,7 @@
 #include "lib/base/errno.h"
 #include "lib/base/format.h"
 #include "lib/base/string.h"
+#include "lib/net/history.h"
 #include "lib/net/stack.h"
 #include "lwip/apps/fs.h"
 #include "lwip/apps/httpd.h"
@@ -22,15 +23,30 @@
 
 extern const char status_html[], status_html_end[];
 
+static void write_json(struct text *to)
+{
+    report_render(REPORT_JSON, to);
+}
+
+static void write_metrics(struct text *to)
+{
+    report_render(REPORT_METRICS, to);
+}
+
+static void write_text(struct text *to)
+{
+    report_render(REPORT_TEXT, to);
+}
+
 static const struct page {
     const char *name, *content_type;
-    enum report_form form;
-    bool is_report;
+    void (*write)(struct text *to); /* NULL: the page for people, which is part of the image */
 } pages[] = {
-    { "/index.html", "text/html; charset=utf-8", REPORT_TEXT, false },
-    { "/status.json", "application/json", REPORT_JSON, true },
-    { "/metrics", "text/plain; version=0.0.4", REPORT_METRICS, true },
-    { "/status.txt", "text/plain; charset=utf-8", REPORT_TEXT, true },
+    { "/index.html", "text/html; charset=utf-8", NULL },
+    { "/status.json", "application/json", write_json },
+    { "/history.json", "application/json", history_write },
+    { "/metrics", "text/plain; version=0.0.4", write_metrics },
+    { "/status.txt", "text/plain; charset=utf-8", write_text },
 };
 
 static char *scratch; /* one report at a time is rendered */
@@ -74,10 +90,10 @@ int fs_open_custom(struct fs_file *file, const char *name)
 
     if (!page)
         return 0;
-    if (!page->is_report)
+    if (!page->write)
         return make_reply(file, page, status_html, (size_t)(status_html_end - status_html));
     text_init(&text, scratch, PAGE_BYTES(SCRATCH_ORDER));
-    report_render(page->form, &text);
+    page->write(&text);
     /* A report that was cut is no JSON: rather none. */
     return !text.truncated && make_reply(file, page, text.start, text.length);
 }
@@ -100,6 +116,21 @@ static int probe_port(void)
     return error == ERR_OK ? 0 : -EADDRINUSE;
 }
 
+static int prepare(void)
+{
+    int error;
+
+    scratch = (char *)(uintptr_t)page_alloc(SCRATCH_ORDER);
+    if (!scratch)
+        return -ENOMEM;
+    error = history_start();
+    if (error) {
+        page_free((phys_addr_t)(uintptr_t)scratch, SCRATCH_ORDER);
+        scratch = NULL;
+    }
+    return error;
+}
+
 int status_server_start(void)
 {
     int error;
@@ -108,13 +139,10 @@ int status_server_start(void)
         return -EALREADY;
     LOCK_TCPIP_CORE();
     error = probe_port();
-    if (!error) {
-        scratch = (char *)(uintptr_t)page_alloc(SCRATCH_ORDER);
-        if (scratch)
-            httpd_init();
-        else
-            error = -ENOMEM;
-    }
+    if (!error)
+        error = prepare();
+    if (!error)
+        httpd_init();
     UNLOCK_TCPIP_CORE();
     return error;
 }

@@ -115,6 +115,27 @@ def test_an_appliance_serves_every_request_while_the_host_takes_all_that_it_give
         assert "panic" not in guest.log
 
 
+def test_the_memorys_past_is_served_to_who_comes_late():
+    with Guest("aerostat", memory=128, balloon=True, net="user", forwards=[80]) as guest:
+        guest.wait_for(r"^serving on", 20)
+        guest.balloon(64 * MIB)
+        end = time.monotonic() + 30
+        while True:
+            done = subprocess.run(["curl", "-sS", "--fail", "-m", "10", guest.url("/history.json")], capture_output=True, text=True,
+                                  timeout=30, check=True)
+            past = json.loads(done.stdout)
+            if past["ballooned_bytes"][-1] == 64 * MIB:
+                break
+            assert time.monotonic() < end, past
+            time.sleep(0.5)
+        assert past["ballooned_bytes"][0] == 0  # of before the page was asked for
+        at = past["uptime_ns"]
+        assert len(at) > 1 and all(early < late for early, late in zip(at, at[1:])), at
+        assert all(len(past[fact]) == len(at) for fact in ("total_bytes", "used_bytes", "reported_bytes"))
+        assert len(set(map(sum, zip(past["total_bytes"], past["ballooned_bytes"])))) == 1, past
+        assert b"/history.json" in guest.get("/")
+
+
 def test_targets_as_fast_as_qmp_goes_lose_no_page():
     with work_and_pause() as guest:
         guest.wait_for(r"^round 1: freed", 60)

@@ -145,6 +145,10 @@ virtio_rules_SRCS := drivers/virtio/blk.c drivers/virtio/net.c kernel/blkdev.c t
 UNIT_TESTS += virtio_legacy_drivers
 virtio_legacy_drivers_SRCS := $(virtio_rules_SRCS)
 
+# Includes lib/net/history.c.
+UNIT_TESTS += history
+history_SRCS := lib/base/format.c tests/host/clock.c
+
 UNIT_TESTS += net_parts
 net_parts_SRCS := lib/net/config.c lib/net/heap.c lib/net/checksum.c lib/net/isn.c lib/base/parse.c \
                   $(addprefix tests/host/,alloc.c clock.c log.c page.c panic.c random.c)
