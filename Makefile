@@ -308,7 +308,7 @@ vendor: | $(SHARED)/.setup-build
 	@tools/fetch --bundle $(SHARED)/vendor.tar
 
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/malloc $(BUILD)/tests $(BUILD)/bench $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/*.bzimage $(BUILD)/*.efi $(BUILD)/BOOTX64.EFI $(BUILD)/efi $(BUILD)/*.iso $(BUILD)/*.raw $(BUILD)/*.qcow2 $(BUILD)/setup.bin $(BUILD)/demo.img $(BUILD)/overcommit.svg
+	rm -rf $(BUILD)/obj $(BUILD)/apps $(BUILD)/audited $(BUILD)/malloc $(BUILD)/tests $(BUILD)/bench $(BUILD)/clang $(BUILD)/*.elf $(BUILD)/*.bzimage $(BUILD)/*.efi $(BUILD)/BOOTX64.EFI $(BUILD)/efi $(BUILD)/*.iso $(BUILD)/*.raw $(BUILD)/*.qcow2 $(BUILD)/setup.bin $(BUILD)/demo.img $(BUILD)/overcommit.svg
 
 help:
 	@echo "make                  build/aerostat.elf, the default appliance, and build/NAME.elf for every other application"

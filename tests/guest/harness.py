@@ -9,6 +9,9 @@
 Every wait has a deadline, and the whole guest has one: nothing here hangs. Emulation that fails, and a guest that ends
 too early, fail the wait at once, with the reason. When a test fails, the report shows the whole console, what QEMU said
 and the command line.
+
+When a guest ends it audits its memory (kernel/page_audit.h): each page is in one place, or the test fails, whatever it was
+about. A guest that still runs when its test is over is ended by its power button for that.
 """
 
 import contextlib
@@ -40,9 +43,16 @@ class GuestFailure(AssertionError):
     """The guest did not do what the test waits for; the text says why."""
 
 
+# Applications that come with the audit only for tests (tests/guest/images.mk); images of tests alone always have it.
+AUDITED = {"hello", "selftest", "aerostat", "netprobe"}
+
+AUDIT_PASSED = re.compile(r"^audit: each page is in one place: .*$", re.M)
+AUDIT_FAILED = re.compile(r"^audit: (?!each page is in one place).*$", re.M)
+
+
 def image(app):
     """The ELF file of an application: a path, or the name of one that make has built."""
-    path = app if os.sep in app else os.path.join(ROOT, "build", app + ".elf")
+    path = app if os.sep in app else os.path.join(ROOT, "build", "audited" if app in AUDITED else "", app + ".elf")
     if not os.path.isfile(path):
         raise GuestFailure(f"no image {path}: make builds it")
     return path
@@ -65,6 +75,7 @@ class Guest:
     qemu_args  anything further
     netns      name of the network namespace that QEMU is to run in
     boot       the whole command line but for console, QMP and qemu_args: all arguments above but accel and cpu do not count
+    audit      False for a guest that cannot end in good order, so that nothing can be known of its pages
     deadline   seconds for the whole guest, then QEMU is killed and the test fails
     """
 
@@ -72,8 +83,10 @@ class Guest:
 
     def __init__(self, app="hello", *, machine="q35", transport="pci", accel="tcg", cpu=None, smp=1, memory=64, cmdline="", disks=(), net=None,
                  forwards=(), net_options="", netdev_options="", balloon=False, balloon_options="", qemu_args=(), netns=None,
-                 boot=None, deadline=60):
+                 boot=None, audit=True, deadline=60):
         self.ports = {}
+        self.audited = audit and not boot and os.sep not in app
+        self.has_power_button = not any("acpi=off" in word for word in qemu_args)
         args = list(boot) if boot else self._arguments(app, machine, transport, memory, smp, cmdline, disks, net, forwards, net_options,
                                                        netdev_options, balloon, balloon_options)
         prefix = ["ip", "netns", "exec", netns] if netns else []
@@ -111,8 +124,13 @@ class Guest:
     def __enter__(self):
         return self.start()
 
-    def __exit__(self, *_):
-        self.kill()
+    def __exit__(self, failure, *_):
+        try:
+            if not failure and self.audited:
+                self._end_in_good_order()
+                self.check_audit()
+        finally:
+            self.kill()
 
     def start(self):
         self.started = time.monotonic()
@@ -210,6 +228,25 @@ class Guest:
         if self.vm.failure and self.vm.failure[0] == qemu.DEADLINE_PASSED:
             raise GuestFailure(f"waiting for the guest's end: {self.vm.failure[1]}")
         return self.vm.status()
+
+    def _end_in_good_order(self):
+        """Nothing to do where it has ended, or where it stands still: paused, moved to another host, failed."""
+        try:
+            if self.vm.ended or not self.has_power_button or self.qmp("query-status")["status"] != "running":
+                return
+            self.qmp("system_powerdown")
+        except qemu.QemuError:  # it ends just now
+            pass
+        self._wait(lambda: self.vm.ended, 10, "guest's end by its power button, for the audit")
+
+    def check_audit(self):
+        """Fails if a guest that has ended by itself did not find each of its pages in one place."""
+        wrong = AUDIT_FAILED.findall(self.log)
+        if wrong:
+            raise GuestFailure("the guest's pages are not where they should be:\n" + "\n".join(wrong))
+        record = re.search(r"^aerostat: exit (\d+)$", self.log, re.M)
+        if record and int(record.group(1)) != qemu.PANICKED and not AUDIT_PASSED.search(self.log):
+            raise GuestFailure("the guest ended without an audit of its memory")
 
     def powerdown(self, deadline=10):
         """Presses the power button; the exit status."""
