@@ -282,9 +282,10 @@ static inline phys_addr_t section_give(struct section *section, unsigned order, 
 }
 
 /*
- * Whole units are taken by address, whatever the size of the block that they lie in: the
- * lowest ones by page_alloc(), the highest by the balloon. What fits best may lie anywhere,
- * and would have the two grow into each other.
+ * Memory is taken by address, whatever the size of the block that it lies in: page_alloc()'s
+ * from the bottom, the balloon's from the top. What fits best may lie anywhere: so it would
+ * fill holes high up that are better left to become whole units again, and the two would grow
+ * into each other.
  */
 static unsigned order_of_lowest(const struct section *section, unsigned order)
 {
@@ -292,11 +293,12 @@ static unsigned order_of_lowest(const struct section *section, unsigned order)
     unsigned found = order;
 
     for (; orders; orders &= orders - 1) {
-        uint64_t page = map_lowest(&section->maps[lowest_bit(orders)]) << lowest_bit(orders);
+        unsigned at = lowest_bit(orders);
+        uint64_t page = map_lowest(&section->maps[at]) << at;
 
         if (page < lowest) {
             lowest = page;
-            found = lowest_bit(orders);
+            found = at;
         }
     }
     return found;
@@ -334,11 +336,7 @@ static phys_addr_t section_take_from(struct section *section, unsigned from, uns
 
 static phys_addr_t section_take_low(struct section *section, unsigned order)
 {
-    unsigned from = order + lowest_bit(section->free_orders >> order);
-
-    if (UNLIKELY(from >= UNIT_ORDER))
-        from = order_of_lowest(section, from);
-    return section_take_from(section, from, order);
+    return section_take_from(section, order_of_lowest(section, order), order);
 }
 
 static phys_addr_t section_take_high(struct section *section, unsigned order)
@@ -974,16 +972,6 @@ static struct section *section_for_top(unsigned max_order, unsigned *order)
     return best;
 }
 
-/* Less than a unit: where others take theirs, so that no unit is broken for it at the top. */
-static phys_addr_t take_crumb(unsigned max_order, unsigned *order)
-{
-    phys_addr_t start = 0;
-
-    for (*order = max_order + 1; !start && (*order)-- > 0;)
-        start = take_low(*order);
-    return start;
-}
-
 static phys_addr_t take_top(unsigned max_order, unsigned *order)
 {
     uint64_t left = available();
@@ -992,8 +980,6 @@ static phys_addr_t take_top(unsigned max_order, unsigned *order)
     if (left <= pool.reserve)
         return 0;
     max_order = MIN(max_order, MIN(highest_bit(left - pool.reserve), PAGE_ORDER_MAX));
-    if (max_order < UNIT_ORDER)
-        return take_crumb(max_order, order);
     keep_room_for_opening(BIT(max_order));
     section = section_for_top(max_order, order);
     while (pool.closed && !(section && *order == max_order && section->start >= pool.closed_end)) {
@@ -1004,10 +990,47 @@ static phys_addr_t take_top(unsigned max_order, unsigned *order)
     return section ? section_take_high(section, *order) : 0;
 }
 
+static bool unit_is_used(const struct section *section, uint64_t page)
+{
+    unsigned order = MIN(section->span_order, UNIT_ORDER);
+
+    return !map_lacks_run(&section->allocated, page >> order << order, order);
+}
+
+/*
+ * Units that the balloon has in part, above all whole ones, are filled up before it breaks
+ * another one: else each change of its size would leave a hole.
+ */
+static phys_addr_t take_rest_of_unit(unsigned max_order, unsigned *order)
+{
+    struct list *link;
+
+    if (available() <= pool.reserve + BIT(UNIT_ORDER))
+        return 0;
+    for (link = sections.prev; link != &sections; link = link->prev) {
+        struct section *section = CONTAINER_OF(link, struct section, link);
+        unsigned at;
+
+        if (!section->free_orders)
+            continue;
+        at = order_of_highest(section, 0);
+        if (at < UNIT_ORDER && !unit_is_used(section, map_highest(&section->maps[at]) << at)) {
+            *order = MIN(at, max_order);
+            return section_take_high(section, *order);
+        }
+        if (section->free_orders >> UNIT_ORDER)
+            break;
+    }
+    return 0;
+}
+
 phys_addr_t page_alloc_top(unsigned max_order, unsigned *order)
 {
     SPIN_SCOPE(&memory_lock);
-    phys_addr_t start = take_top(max_order, order);
+    phys_addr_t start = take_rest_of_unit(max_order, order);
+
+    if (!start)
+        start = take_top(max_order, order);
 
     if (start) {
         send_out(start, *order);

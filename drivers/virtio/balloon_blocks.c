@@ -55,7 +55,7 @@ bool block_split_top(struct block_stack *stack)
 
     if (!block_make_room(stack))
         return false;
-    *block = start | order;
-    block_push(stack, start + PAGE_BYTES(order), order);
+    *block = (start + PAGE_BYTES(order)) | order;
+    block_push(stack, start, order);
     return true;
 }

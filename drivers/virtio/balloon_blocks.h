@@ -48,7 +48,7 @@ uint64_t block_pop(struct block_stack *stack);
 /* Room that was made and not used. */
 void block_drop_room(struct block_stack *stack);
 
-/* Halves the topmost block; the upper half lies on top then. false: no memory for its entry. */
+/* Halves the topmost block; the lower half lies on top then. false: no memory for its entry. */
 bool block_split_top(struct block_stack *stack);
 
 #endif

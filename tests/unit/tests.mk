@@ -108,6 +108,12 @@ virtio_balloon_SRCS := $(addprefix drivers/virtio/,balloon.c balloon_blocks.c ba
                        fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c log.c \
                        panic.c report.c)
 
+# The application's malloc, as the malloc test has it, beside the C library's.
+UNIT_TESTS += fragmentation
+fragmentation_SRCS := $(virtio_balloon_SRCS)
+fragmentation_LDFLAGS := $(MALLOC_SRCS:%.c=$(BUILD)/tests/obj/malloc/%.o)
+$(BUILD)/tests/fragmentation: $(fragmentation_LDFLAGS)
+
 UNIT_TESTS += virtio_report
 virtio_report_SRCS := drivers/virtio/report.c drivers/virtio/names.c kernel/report.c \
                       $(filter-out drivers/virtio/blk.c kernel/blkdev.c,$(virtio_blk_SRCS))
