@@ -302,6 +302,10 @@ class Vm:
 
     # --- QMP
 
+    def send(self, text):
+        """Sends QMP commands whose answers nobody waits for."""
+        self._qmp.sendall(text)
+
     def execute(self, command, arguments=None, deadline=10):
         """Runs one QMP command and returns its result."""
         with self.changed:

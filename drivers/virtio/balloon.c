@@ -60,6 +60,7 @@
 #define POISON_ON      0xaa               /* `poison=on`: each byte of what is free */
 #define HOLD_NS        (2 * NSEC_PER_SEC) /* before memory that was needed is taken again */
 #define KEEP_MAX_NS    NSEC_PER_SEC       /* how long the device may keep memory that is needed */
+#define ANSWER_NS      (5 * NSEC_PER_SEC) /* and a batch before that is told */
 #define RETRY_PAGES                                                              \
     256 /* as many must have become free before a balloon that got stuck goes on \
          */
@@ -93,6 +94,8 @@ struct balloon {
     struct block_stack blocks;        /* those of the batch among them */
     enum phase phase;                 /* what the batch under way does */
     unsigned in_flight;               /* its buffers that have not come back */
+    struct timer late;                /* until it has been with the device for long ... */
+    bool is_late;                     /* ... and now it has */
     uint64_t batch_pages;             /* its pages */
     uint64_t batch_blocks;            /* its blocks, the topmost of the stack; 0: free again */
     uint64_t batch_max;               /* the most pages of a batch */
@@ -159,8 +162,10 @@ static bool lend(struct balloon *balloon, enum phase phase)
         balloon->in_flight++;
         at += n;
     }
-    if (balloon->batch_pages) /* also if the ring broke: recover() then knows whose they are */
+    if (balloon->batch_pages) { /* also if the ring broke: recover() then knows whose they are */
         balloon->phase = phase;
+        timer_start(&balloon->late, clock_monotonic_ns() + ANSWER_NS);
+    }
     if (virtq_publish(&queue->ring))
         virtq_notify(&queue->ring);
     return at == balloon->batch_pages && !virtq_broken_reason(&queue->ring);
@@ -257,6 +262,29 @@ static void write_actual(struct balloon *balloon)
                         (uint32_t)balloon->pages, sizeof(le32));
 }
 
+static void end_batch(struct balloon *balloon)
+{
+    timer_cancel(&balloon->late);
+    balloon->is_late = false;
+    balloon->phase = IDLE;
+    balloon->batch_pages = balloon->batch_blocks = 0;
+}
+
+static void batch_is_late(struct timer *timer)
+{
+    CONTAINER_OF(timer, struct balloon, late)->is_late = true;
+    event_signal(&balloon_event);
+}
+
+/* Nothing else waits for it, and it may answer yet. */
+static void tell_of_late_batch(struct balloon *balloon)
+{
+    balloon->is_late = false;
+    log_error("balloon: no answer from the device for %u s about %llu KiB",
+              (unsigned)(ANSWER_NS / NSEC_PER_SEC),
+              (unsigned long long)(balloon->batch_pages * PAGE_SIZE / KIB));
+}
+
 /* The batch is the balloon's, or ours again. */
 static void finish_batch(struct balloon *balloon)
 {
@@ -264,8 +292,7 @@ static void finish_batch(struct balloon *balloon)
         balloon->pages += balloon->batch_pages;
     else if (balloon->batch_blocks)
         free_batch(balloon);
-    balloon->phase = IDLE;
-    balloon->batch_pages = balloon->batch_blocks = 0;
+    end_batch(balloon);
     write_actual(balloon);
 }
 
@@ -503,10 +530,8 @@ static int begin(struct balloon *balloon)
 static void cut_off_deflation(struct balloon *balloon)
 {
     balloon->in_flight = 0;
-    if (balloon->phase != DEFLATING || !balloon->batch_blocks)
-        return;
-    balloon->phase = IDLE;
-    balloon->batch_pages = balloon->batch_blocks = 0;
+    if (balloon->phase == DEFLATING && balloon->batch_blocks)
+        end_batch(balloon);
 }
 
 /* Whatever the device still has is never used again. */
@@ -518,8 +543,7 @@ static void give_up(struct balloon *balloon, const char *why)
         balloon_report_end(balloon->report);
     if (balloon->phase == INFLATING)
         balloon->pages += balloon->batch_pages;
-    balloon->phase = IDLE;
-    balloon->batch_pages = balloon->batch_blocks = 0;
+    end_batch(balloon);
     if (!balloon->device->failure) /* else the core has told it */
         virtio_fail(balloon->device, why);
 }
@@ -621,6 +645,8 @@ static bool work(struct balloon *balloon)
         trouble = tell_of_free_memory(balloon, &again);
     if (trouble)
         recover(balloon, trouble);
+    if (balloon->is_late)
+        tell_of_late_batch(balloon);
     if (!balloon->dead && balloon->phase == IDLE)
         follow(balloon);
     return again;
@@ -797,6 +823,7 @@ static void retire(struct balloon *balloon)
 
     balloon->dead = true; /* before the reset, during which others run */
     timer_cancel(&balloon->hold);
+    timer_cancel(&balloon->late);
     if (balloon->report)
         balloon_report_end(balloon->report);
     list_append(&lost, &balloon->link);
@@ -841,6 +868,7 @@ static struct balloon *new_balloon(struct virtio_device *device)
     balloon->device = device;
     balloon->ceiling = UINT64_MAX;
     timer_init(&balloon->hold, hold_is_over);
+    timer_init(&balloon->late, batch_is_late);
     return balloon;
 }
 

@@ -627,6 +627,60 @@ static void a_legacy_balloon_gets_statistics_too(void **state)
     assert_int_equal(fake.device.recoveries, 0);
 }
 
+static unsigned times_logged(const char *text)
+{
+    const char *at = host_log_text();
+    unsigned n = 0;
+
+    for (; (at = strstr(at, text)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* The rest goes on; what the device has comes back when it is removed, in pull_out(). */
+static void assert_only_the_balloon_waits(const char *wanted)
+{
+    phys_addr_t page;
+
+    host_log_clear();
+    go_idle();
+    assert_int_equal(times_logged(wanted), 1);
+    stats_chain = NULL;
+    ask_for_stats(); /* those of the start */
+    ask_for_stats();
+    assert_int_equal(stat(VIRTIO_BALLOON_S_MEMFREE), pages_now().free * PAGE_SIZE);
+    page = page_alloc(0);
+    assert_int_not_equal(page, 0);
+    page_free(page, 0);
+    assert_int_equal(times_logged("no answer"), 1); /* once */
+    assert_true(page_audit());
+    stats_chain = NULL;
+}
+
+static void an_inflation_that_is_never_answered_is_told_and_only_the_balloon_waits(void **state)
+{
+    (void)state;
+    add();
+    holds_inflates = true;
+    wish(5000);
+    assert_only_the_balloon_waits("no answer from the device for 5 s about 8192 KiB");
+    assert_int_equal(pages_now().ballooned, 2048);
+    assert_int_equal(config()->actual, 0);
+}
+
+static void a_deflation_that_is_never_answered_is_told_and_only_the_balloon_waits(void **state)
+{
+    (void)state;
+    add();
+    wish(3000);
+    go(wish_is_met);
+    holds_deflates = true;
+    wish(2560); /* the last blocks that it took */
+    assert_only_the_balloon_waits("no answer from the device for 5 s about 1760 KiB");
+    assert_int_equal(pages_now().ballooned, 3000); /* not used before the answer */
+    assert_int_equal(config()->actual, 3000);
+}
+
 static void without_statistics_there_is_no_third_queue(void **state)
 {
     (void)state;
@@ -1651,6 +1705,8 @@ int main(void)
         TEST(a_page_is_in_the_balloon_only_after_the_acknowledgement),
         TEST(single_pages_can_be_had_and_come_back),
         TEST(statistics_tell_the_truth),
+        TEST(an_inflation_that_is_never_answered_is_told_and_only_the_balloon_waits),
+        TEST(a_deflation_that_is_never_answered_is_told_and_only_the_balloon_waits),
         TEST(without_statistics_there_is_no_third_queue),
         TEST(it_takes_must_tell_host_and_promises_nothing_about_contents),
         TEST(a_reset_in_the_middle_loses_no_page),
