@@ -51,20 +51,19 @@ bits 64
 
 section .text.entry progbits alloc exec nowrite align=16
 
-; Exceptions: 16 bytes each; those without an error code push a zero.
+; Exceptions: 9 bytes each; those without an error code push a zero.
 global exception_stubs
 exception_stubs:
 %assign vector 0
 %rep 32
-        align   16
 %if vector != 8 && vector != 17 && vector != 21 && vector != 29 && vector != 30 && (vector < 10 || vector > 14)
         push    0
 %endif
         push    vector
-        jmp     exception_common
+        jmp     near exception_common
+        times 9 * (vector + 1) - ($ - exception_stubs) nop
 %assign vector vector + 1
 %endrep
-        align   16
 
 exception_common:
         push_registers
@@ -74,20 +73,17 @@ exception_common:
         pop_registers
         iretq
 
-; Interrupts: 8 bytes each, vectors 32 to 255, moved down to fit a signed byte.
+; Interrupts: 7 bytes each, vectors 32 to 255, moved down to fit a signed byte.
 VECTOR_BIAS equ 160
 
-        align   16
 global interrupt_stubs
 interrupt_stubs:
 %assign vector 32
 %rep 224
-        align   8
         push    byte vector - VECTOR_BIAS
-        jmp     interrupt_common
+        jmp     near interrupt_common
 %assign vector vector + 1
 %endrep
-        align   16
 
 ; trap_interrupt() gives back the frame to return to: its own, or a copy that it
 ; put on the stack of the application thread to be preempted. In that case the

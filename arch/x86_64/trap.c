@@ -50,8 +50,8 @@ struct descriptor_pointer {
 extern const char exception_stubs[], interrupt_stubs[];       /* arch/x86_64/entry.asm */
 extern const char kvm_hypercall_intel[], kvm_hypercall_amd[]; /* arch/x86_64/hypercall.asm */
 
-#define EXCEPTION_STUB_BYTES 16
-#define INTERRUPT_STUB_BYTES 8
+#define EXCEPTION_STUB_BYTES 9
+#define INTERRUPT_STUB_BYTES 7
 
 static struct idt_gate idt[TRAP_VECTORS];
 
