@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernel/symbol.h"
 
-#define FIRST_CODE 0x80
-#define NAME_MAX   63
+#define NAME_MAX 63
 
 /*
  * One entry a function, by rising addresses: the distance from the one before (from 0 for the
  * first), seven bits a byte, the lowest first, the top bit telling that there are more; then the
- * name, ended by 0. Distance 0 ends the table. A code of a name from FIRST_CODE on stands for a
- * pair of codes, each a character or a code below it. Absent in the first link.
+ * name, ended by 0. Distance 0 ends the table. A byte of a name is a character, or a code for a
+ * pair of bytes: symbol_pairs has that of byte 1 first, and zeros for characters. No pair holds
+ * one that was made after it. Absent in the first link.
  */
 extern const uint8_t symbol_table[] __attribute__((weak));
 extern const uint8_t symbol_pairs[][2] __attribute__((weak));
@@ -31,9 +31,11 @@ static uint64_t read_distance(const uint8_t **at)
 /* As deep as pairs of pairs go, a handful on any stack. */
 static char *spell(char *to, const char *end, uint8_t code)
 {
-    if (code >= FIRST_CODE) {
-        to = spell(to, end, symbol_pairs[code - FIRST_CODE][0]);
-        return spell(to, end, symbol_pairs[code - FIRST_CODE][1]);
+    const uint8_t *pair = symbol_pairs[code - 1];
+
+    if (pair[0]) {
+        to = spell(to, end, pair[0]);
+        return spell(to, end, pair[1]);
     }
     if (to < end)
         *to++ = (char)code;

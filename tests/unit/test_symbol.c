@@ -12,9 +12,13 @@
 
 extern const uint8_t symbol_table[], symbol_pairs[][2];
 
-/* "ir", "st", "irst", and the longest name that is spelled out. */
-const uint8_t symbol_pairs[][2] = {
-    "ir", "st", { 0x80, 0x81 }, "12", { 0x83, 0x83 }, { 0x84, 0x84 }
+#define CODE(code) [code - 1]
+
+/* "ir", "st", "irst", and the longest name that is spelled out. The first code and the last are as
+ * good as any. */
+const uint8_t symbol_pairs[0xff][2] = {
+    CODE(0x01) = "ir", CODE(0x81) = "st",           CODE(0x82) = { 0x01, 0x81 },
+    CODE(0x83) = "12", CODE(0x84) = { 0x83, 0x83 }, CODE(0xff) = { 0x84, 0x84 },
 };
 const uint8_t symbol_table[] = "\x90\x80\x40"
                                "f\x82\0" /* 0x100010 */
@@ -23,7 +27,7 @@ const uint8_t symbol_table[] = "\x90\x80\x40"
                                "\x80\x02"
                                "third\0" /* 0x100200 */
                                "\x01"
-                               "\x85\x85\x85\x85\x85\x85\x85\x85\0" /* 0x100201 */
+                               "\xff\xff\xff\xff\xff\xff\xff\xff\0" /* 0x100201 */
                                "\xff\xff\xff\x7f"
                                "beyond\0"; /* and then the end */
 
