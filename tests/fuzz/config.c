@@ -78,7 +78,7 @@ static unsigned queues(void)
 
 static uint8_t page_taken[PAGES];
 static unsigned pages_taken;
-static void *chunks[CHUNKS_MAX]; /* pages for the driver's own use */
+static void *chunks[CHUNKS_MAX]; /* memory for the driver's own use */
 static unsigned n_chunks;
 static struct event *page_watcher;
 
@@ -129,25 +129,36 @@ void page_free_top(phys_addr_t start, unsigned order)
     mark((unsigned)first, 1u << order, false);
 }
 
-phys_addr_t page_alloc(unsigned order)
+phys_addr_t page_alloc_run(uint64_t pages)
 {
-    expect(order == 0, "a chunk is a page");
     if (!host_alloc_allowed() || n_chunks == CHUNKS_MAX)
         return 0;
-    chunks[n_chunks] = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
+    chunks[n_chunks] = aligned_alloc(PAGE_SIZE, pages * PAGE_SIZE);
     return (uintptr_t)chunks[n_chunks++];
 }
 
-void page_free(phys_addr_t start, unsigned order)
+void page_free_run(phys_addr_t start, uint64_t pages)
 {
     unsigned i = 0;
 
-    expect(order == 0, "a chunk is a page");
+    (void)pages;
     while (i < n_chunks && (uintptr_t)chunks[i] != start)
         i++;
     expect(i < n_chunks, "a chunk comes back once");
     free(chunks[i]);
     chunks[i] = chunks[--n_chunks];
+}
+
+phys_addr_t page_alloc(unsigned order)
+{
+    expect(order == 0, "a chunk is a page");
+    return page_alloc_run(1);
+}
+
+void page_free(phys_addr_t start, unsigned order)
+{
+    expect(order == 0, "a chunk is a page");
+    page_free_run(start, 1);
 }
 
 void page_watch(uint64_t pages, struct event *event)
