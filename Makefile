@@ -32,7 +32,7 @@ ARCH_SRCS := arch/x86_64/apic.c arch/x86_64/cpus.c arch/x86_64/cpu_random.c arch
              arch/x86_64/paging.c arch/x86_64/percpu.c arch/x86_64/tlb.c arch/x86_64/tls.c arch/x86_64/trap.c arch/x86_64/tsc.c
 
 KERNEL_SRCS := kernel/alloc.c kernel/chardev.c kernel/clock.c kernel/cmdline.c kernel/dma.c kernel/exit.c kernel/init.c \
-               kernel/irq.c kernel/irq_line.c kernel/log.c kernel/page.c kernel/panic.c kernel/power.c kernel/pressure.c kernel/random.c \
+               kernel/irq.c kernel/irq_line.c kernel/log.c kernel/page.c kernel/panic.c kernel/power.c kernel/pressure.c kernel/footprint.c kernel/random.c \
                kernel/report.c kernel/smp.c kernel/spinlock.c kernel/symbol.c kernel/system.c kernel/thread.c kernel/timer.c kernel/vmem.c
 
 DRIVER_SRCS := drivers/serial.c \

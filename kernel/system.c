@@ -7,6 +7,7 @@
 #include "boot/boot_info.h"
 #include "kernel/clock.h"
 #include "kernel/cmdline.h"
+#include "kernel/footprint.h"
 #include "kernel/hypervisor.h"
 #include "kernel/irq.h"
 #include "kernel/page.h"
@@ -109,8 +110,10 @@ static void tell_memory(struct report *report)
 {
     struct page_stats pages;
     struct vmem_stats window;
+    struct footprint_stats footprint;
     uint64_t told;
 
+    footprint_get_stats(&footprint);
     page_get_stats(&pages);
     vmem_get_stats(&window);
     report_number(report, "total_bytes", (pages.total - pages.ballooned) * PAGE_SIZE);
@@ -124,6 +127,8 @@ static void tell_memory(struct report *report)
     report_number(report, "largest_free_bytes", pages.largest_free);
     report_number(report, "application_bytes", window.resident_bytes);
     report_number(report, "allocation_stalls", pressure_stalls());
+    report_number(report, "trimmed_bytes", footprint.trimmed * PAGE_SIZE);
+    report_number(report, "moved_bytes", footprint.moved * PAGE_SIZE);
 }
 
 REPORTER(memory_reporter) = { "memory", 20, tell_memory };

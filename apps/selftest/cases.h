@@ -23,6 +23,7 @@ int run_memory(int argc, char **argv);
 int run_pressure(int argc, char **argv);
 
 int run_churn(int argc, char **argv);
+int run_holes(int argc, char **argv);
 
 int run_registers(int argc, char **argv);
 int run_stack(int argc, char **argv);

@@ -33,6 +33,7 @@
 #include "kernel/clock.h"
 #include "kernel/cmdline.h"
 #include "kernel/dma.h"
+#include "kernel/footprint.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
 #include "kernel/page_audit.h"
@@ -72,6 +73,8 @@
  */
 
 _Static_assert(PAGE_SHIFT == VIRTIO_BALLOON_PFN_SHIFT, "pages are the balloon's pages");
+
+enum mode { MODE_AUTO, MODE_FOLLOW, MODE_OFF };
 
 enum phase { IDLE, INFLATING, DEFLATING };
 
@@ -872,11 +875,12 @@ static struct balloon *new_balloon(struct virtio_device *device)
     return balloon;
 }
 
-static bool is_off(void)
+static enum mode wanted_mode(void)
 {
-    static const char *const names[] = { "auto", "off" };
+    static const char *const names[] = { "auto", "follow", "off" };
+    int choice = cmdline_choice("balloon", names, ARRAY_SIZE(names));
 
-    return cmdline_choice("balloon", names, ARRAY_SIZE(names)) == 1;
+    return choice < 0 ? MODE_AUTO : (enum mode)choice;
 }
 
 /*
@@ -900,10 +904,11 @@ static bool refuses(unsigned bit)
 
 static int probe(struct virtio_device *device)
 {
+    enum mode mode = wanted_mode();
     struct balloon *balloon;
     int error;
 
-    if (is_off()) {
+    if (mode == MODE_OFF) {
         log_info("balloon: off, as the command line wants it");
         return 0;
     }
@@ -920,6 +925,8 @@ static int probe(struct virtio_device *device)
     }
     list_append(&balloons, &balloon->link);
     event_signal(&balloon_event);
+    if (mode == MODE_AUTO && balloon->report && footprint_start())
+        log_error("balloon: no memory to look after the footprint");
     return 0;
 }
 

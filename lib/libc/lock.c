@@ -156,6 +156,11 @@ void malloc_lock(void)
     __retarget_lock_acquire_recursive(&of_malloc);
 }
 
+bool malloc_try_lock(void)
+{
+    return __retarget_lock_try_acquire_recursive(&of_malloc);
+}
+
 void malloc_unlock(void)
 {
     __retarget_lock_release_recursive(&of_malloc);

@@ -10,11 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/footprint.h"
+#include "kernel/thread.h"
+#include "lib/libc/malloc_trim.h"
 #include "lib/libc/memory.h"
 
 /* mallocng's. */
 int __malloc_is_zero(void *memory); /* fresh from vmem */
 void *malloc_once(size_t bytes);
+void free_once(void *memory);
 void *realloc_once(void *memory, size_t bytes);
 void *aligned_alloc_once(size_t alignment, size_t bytes);
 
@@ -41,6 +45,20 @@ void *realloc(void *memory, size_t bytes)
 void *aligned_alloc(size_t alignment, size_t bytes)
 {
     return TRY_AGAIN(bytes, aligned_alloc_once(alignment, bytes));
+}
+
+static __attribute__((cold, noinline)) void tell_of_free(void)
+{
+    kernel_enter();
+    footprint_freed(malloc_trim_some);
+    kernel_leave();
+}
+
+void free(void *memory)
+{
+    free_once(memory);
+    if (!__atomic_load_n(&footprint_knows, __ATOMIC_RELAXED))
+        tell_of_free();
 }
 
 void *calloc(size_t n, size_t bytes)

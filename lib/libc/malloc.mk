@@ -3,7 +3,7 @@
 
 MALLOC_DIR  := $(BUILD)/malloc
 MALLOC_SRCS := $(patsubst %,$(MALLOC_DIR)/%.c,aligned_alloc free malloc malloc_usable_size realloc)
-MALLOC_OBJS := $(MALLOC_SRCS:.c=.o) $(OBJ)/lib/libc/malloc.c.o
+MALLOC_OBJS := $(MALLOC_SRCS:.c=.o) $(OBJ)/lib/libc/malloc.c.o $(OBJ)/lib/libc/malloc_trim.c.o
 
 $(MALLOC_DIR)/.copied: $(SHARED)/musl-src/.unpacked lib/libc/malloc_glue.h
 	@mkdir -p $(MALLOC_DIR)/sys
@@ -17,7 +17,7 @@ $(MALLOC_DIR)/.copied: $(SHARED)/musl-src/.unpacked lib/libc/malloc_glue.h
 $(MALLOC_SRCS): $(MALLOC_DIR)/.copied ;
 
 # Its functions try once; lib/libc/malloc.c has those that try again when memory came back.
-MALLOC_NAMES := -Dmalloc=malloc_once -Drealloc=realloc_once -Daligned_alloc=aligned_alloc_once
+MALLOC_NAMES := -Dmalloc=malloc_once -Drealloc=realloc_once -Daligned_alloc=aligned_alloc_once -Dfree=free_once
 
 # The mallocng sources are another house's: its warnings are not ours.
 MALLOC_FLAGS = $(filter-out -O2 -Wall -Wextra,$(APP_FLAGS)) $(OPTIMIZE) $(APP_INCLUDES) -mgeneral-regs-only
@@ -27,3 +27,5 @@ $(MALLOC_DIR)/%.o: $(MALLOC_DIR)/%.c lib/libc/malloc.mk $(FLAGS) | $(NEWLIB)
 
 $(OBJ)/lib/libc/malloc.c.o: KERNEL_FLAGS = $(MALLOC_FLAGS) $(WARNINGS)
 $(OBJ)/lib/libc/malloc.c.o: | $(NEWLIB)
+$(OBJ)/lib/libc/malloc_trim.c.o: KERNEL_FLAGS = $(MALLOC_FLAGS) $(WARNINGS) -Wno-sign-compare -I$(MALLOC_DIR)
+$(OBJ)/lib/libc/malloc_trim.c.o: $(MALLOC_DIR)/.copied | $(NEWLIB)

@@ -11,6 +11,7 @@
 #include "drivers/virtio/spec/ids.h"
 #include "kernel/blkdev.h"
 #include "kernel/clock.h"
+#include "kernel/footprint.h"
 #include "kernel/irq.h"
 #include "kernel/netdev.h"
 #include "kernel/page.h"
@@ -266,6 +267,11 @@ int page_promise(uint64_t pages)
 void page_unpromise(uint64_t pages)
 {
     (void)pages;
+}
+
+int footprint_start(void)
+{
+    return 0;
 }
 
 bool page_watch_reserve(struct event *event)

@@ -19,6 +19,8 @@
 #include "kernel/random.h"
 #include "kernel/thread.h"
 #include "kernel/vmem.h"
+#include "lib/libc/lock.h"
+#include "lib/libc/malloc_trim.h"
 #include "tests/host/memory.h"
 #include "tests/host/panic.h"
 
@@ -42,6 +44,14 @@ void kernel_leave(void)
 void malloc_lock(void)
 {
     depth++;
+}
+
+static bool is_busy; /* another CPU has the lock */
+
+bool malloc_try_lock(void)
+{
+    depth += !is_busy;
+    return !is_busy;
 }
 
 void malloc_unlock(void)
@@ -209,6 +219,95 @@ static void a_double_free_panics(void **state)
 
 #define HELD 3000
 
+/* A round of the footprint's thread: the pages that came back. */
+static uint64_t trim(bool *waits)
+{
+    uint64_t pages = 0;
+
+    *waits = false;
+    while (malloc_trim_some(&pages, waits))
+        assert_int_equal(depth, 0);
+    assert_int_equal(depth, 0);
+    return pages;
+}
+
+static void move_down(void)
+{
+    uintptr_t at = 0;
+    uint64_t moved = 0;
+
+    while (vmem_move_down(&at, page_dense_end(), &moved))
+        ;
+}
+
+#define SLOTS      400
+#define SLOT_BYTES 10000
+
+static uint64_t resident(void)
+{
+    struct vmem_stats stats;
+
+    vmem_get_stats(&stats);
+    return stats.resident_bytes;
+}
+
+static void free_slots_that_rested_give_their_pages_back(void **state)
+{
+    char *slots[SLOTS];
+    uint64_t before, pages;
+    bool waits;
+
+    (void)state;
+    for (unsigned i = 0; i < SLOTS; i++)
+        slots[i] = memset(malloc(SLOT_BYTES), (int)i, SLOT_BYTES);
+    trim(&waits);
+    for (unsigned i = 0; i < SLOTS; i++)
+        if (i % 7)
+            free(slots[i]);
+    before = resident();
+    trim(&waits); /* not at once: they may be used again */
+    assert_true(waits);
+    assert_in_range(resident(), before - before / 10, before);
+    pages = trim(&waits);
+    assert_false(waits);
+    assert_int_equal(before - resident(), pages * PAGE_SIZE);
+    assert_true(resident() < before / 2);
+    assert_int_equal(trim(&waits), 0); /* nor twice */
+    for (unsigned i = 0; i < SLOTS; i++)
+        if (i % 7)
+            slots[i] = memset(malloc(SLOT_BYTES), (int)i, SLOT_BYTES);
+    assert_int_equal(trim(&waits), 0);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        assert_memory_equal(slots[i], slots[i] + 1, SLOT_BYTES - 1);
+        assert_int_equal(slots[i][0], (char)i);
+        free(slots[i]);
+    }
+}
+
+static void a_round_is_put_off_while_malloc_is_busy(void **state)
+{
+    bool waits;
+
+    (void)state;
+    is_busy = true;
+    assert_int_equal(trim(&waits), 0);
+    assert_true(waits);
+    is_busy = false;
+}
+
+static bool gives_back; /* meanwhile */
+
+static void give_back_meanwhile(unsigned step)
+{
+    bool waits;
+
+    if (!gives_back || step % 500)
+        return;
+    trim(&waits);
+    trim(&waits);
+    move_down();
+}
+
 static void random_traffic_matches_the_model(void **state)
 {
     static struct {
@@ -224,6 +323,8 @@ static void random_traffic_matches_the_model(void **state)
     for (i = 0; i < 100000; i++) {
         unsigned victim = n ? (unsigned)random() % n : 0, choice = (unsigned)random() % 10;
         size_t bytes = (size_t)1 << random() % (random() % 50 ? 11 : 19);
+
+        give_back_meanwhile(i);
 
         bytes = (size_t)random() % bytes;
         if (n == 0 || (choice < (i / 10000 % 2 ? 4 : 6) && n < HELD)) {
@@ -253,6 +354,13 @@ static void random_traffic_matches_the_model(void **state)
         free(held[n].at);
 }
 
+static void random_traffic_does_so_while_memory_is_given_back_and_moved(void **state)
+{
+    gives_back = true;
+    random_traffic_matches_the_model(state);
+    gives_back = false;
+}
+
 static void run(void **state)
 {
     void (*test)(void **) = *state;
@@ -276,7 +384,10 @@ int main(void)
         TEST(large_blocks_go_back_at_once),
         TEST(memory_that_ran_out_can_be_used_again),
         TEST(a_double_free_panics),
+        TEST(free_slots_that_rested_give_their_pages_back),
+        TEST(a_round_is_put_off_while_malloc_is_busy),
         TEST(random_traffic_matches_the_model),
+        TEST(random_traffic_does_so_while_memory_is_given_back_and_moved),
     };
 
     host_memory_init(MEMORY);

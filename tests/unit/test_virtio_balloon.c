@@ -17,6 +17,7 @@
 #include "drivers/virtio/spec/balloon.h"
 #include "drivers/virtio/spec/ids.h"
 #include "kernel/clock.h"
+#include "kernel/footprint.h"
 #include "kernel/page.h"
 #include "kernel/page_audit.h"
 #include "kernel/pressure.h"
@@ -976,6 +977,49 @@ static void hints_cut_off_by_a_reset_are_written_over_before_use(void **state)
     assert_no_garbage();
 }
 
+/* ---- automation */
+
+static unsigned n_footprint_starts;
+
+int footprint_start(void)
+{
+    n_footprint_starts++;
+    return 0;
+}
+
+static unsigned starts_with(const char *word, bool reporting)
+{
+    n_footprint_starts = 0;
+    host_cmdline_key = "balloon";
+    host_cmdline_value = word;
+    if (reporting)
+        offer_everything();
+    add();
+    return n_footprint_starts;
+}
+
+static void the_footprint_is_looked_after_where_the_host_is_told_of_free_memory(void **state)
+{
+    (void)state;
+    assert_int_equal(starts_with("auto", true), 1);
+}
+
+static void without_reporting_nothing_looks_after_the_footprint(void **state)
+{
+    (void)state;
+    assert_int_equal(starts_with("auto", false), 0);
+}
+
+static void follow_follows_the_wish_and_does_no_more(void **state)
+{
+    (void)state;
+    assert_int_equal(starts_with("follow", true), 0);
+    wish(1000);
+    go(wish_is_met);
+    wish(0);
+    go(wish_is_met);
+}
+
 /* ---- when memory is short */
 
 static bool (*until_in_thread)(void);
@@ -1734,6 +1778,9 @@ int main(void)
         TEST(a_hint_queue_of_one_ends_each_round_at_once),
         TEST(hints_cut_off_by_a_reset_are_written_over_before_use),
         TEST(memory_that_is_needed_comes_out_of_the_balloon),
+        TEST(the_footprint_is_looked_after_where_the_host_is_told_of_free_memory),
+        TEST(without_reporting_nothing_looks_after_the_footprint),
+        TEST(follow_follows_the_wish_and_does_no_more),
         TEST(the_kernels_reserve_is_filled_up_from_the_balloon),
         TEST(without_the_feature_nothing_leaves_a_balloon_that_the_host_wants),
         TEST(hinted_memory_that_is_needed_is_written_over_and_given),

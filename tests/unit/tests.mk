@@ -63,9 +63,9 @@ memory_CFLAGS := -Iinclude
 
 # mallocng under other names; what its authors write without a thought, our warnings need not name.
 UNIT_TESTS += malloc
-malloc_SRCS := $(MALLOC_SRCS) $(HOST_MEMORY_SRCS)
+malloc_SRCS := $(MALLOC_SRCS) lib/libc/malloc_trim.c $(HOST_MEMORY_SRCS)
 malloc_CFLAGS := $(foreach f,malloc free realloc aligned_alloc malloc_usable_size,-D$(f)=ng_$(f)) -Wno-sign-compare \
-                 -Wno-shadow -Wno-parentheses -D_DEFAULT_SOURCE
+                 -Wno-shadow -Wno-parentheses -D_DEFAULT_SOURCE -idirafter $(MALLOC_DIR)
 
 # Includes kernel/clock.c, to start each test from nothing.
 UNIT_TESTS += clock
