@@ -97,7 +97,7 @@ static bool all_are_intact(void)
     return intact;
 }
 
-/* MiB, rounds, pause in ms after each */
+/* MiB, rounds, pause in ms between them */
 int run_holes(int argc, char **argv)
 {
     unsigned long mib = number(argc, argv, 1, 64), rounds = number(argc, argv, 2, 2);
@@ -110,7 +110,8 @@ int run_holes(int argc, char **argv)
         report(had >= mib, "%lu MiB were had in pieces", had);
         report(all_are_intact(), "all pieces are intact");
         printf("round %lu: %lu MiB stay\n", round, leave_few());
-        usleep((useconds_t)pause_ms * 1000);
+        if (round < rounds)
+            usleep((useconds_t)pause_ms * 1000);
         report(all_are_intact(), "what stayed is intact");
     }
     report(pieces, "there is room for notes");
