@@ -247,4 +247,5 @@ def test_without_kvm_clock_another_source_keeps_the_time_under_kvm(kvm):
         guest.wait_for(r"^ready$", 20)
         first = Answer(guest)
         assert first.is_within(SECOND), str(first)
-        assert Answer(guest).monotonic > first.monotonic
+        # Where a busy host lets whole wraps of a PIT go by unseen, it stands until it has caught up.
+        assert any(Answer(guest).monotonic > first.monotonic for _ in range(100)), str(first)
