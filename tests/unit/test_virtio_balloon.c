@@ -672,6 +672,7 @@ static void an_inflation_that_is_never_answered_is_told_and_only_the_balloon_wai
 static void a_deflation_that_is_never_answered_is_told_and_only_the_balloon_waits(void **state)
 {
     (void)state;
+    fake_offer(&fake, VIRTIO_BALLOON_F_MUST_TELL_HOST);
     add();
     wish(3000);
     go(wish_is_met);
