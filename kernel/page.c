@@ -1492,7 +1492,7 @@ static bool audit_order(const struct section *section, unsigned order, uint64_t 
 
     if (!(section->free_orders & BIT(order)) != !map->top || !audit_map(map, (unsigned)width))
         return false;
-    for (i = 0; i < words_of(BIT(width)); i++) {
+    for (i = 0; map->top && i < words_of(BIT(width)); i++) {
         word = map_read(map, i);
         if (width && (word & (word >> 1) & UINT64_C(0x5555555555555555)))
             return false;
@@ -1600,7 +1600,8 @@ void page_visit_section(phys_addr_t section_start, page_visitor *visit)
     if (records >= section_start && records - section_start < PAGE_BYTES(section->span_order))
         visit(PAGE_RECORDS, records,
               (record_bytes(section->span_order) + PAGE_SIZE - 1) / PAGE_SIZE);
-    for (block.order = 0; block.order <= section->span_order; block.order++) {
+    for (uint64_t orders = section->free_orders; orders; orders &= orders - 1) {
+        block.order = lowest_bit(orders);
         for (i = 0; i < words_of(BIT(section->span_order - block.order)); i++) {
             for (word = map_read(&section->maps[block.order], i); word; word &= word - 1) {
                 block.n = i * 64 + lowest_bit(word);

@@ -56,17 +56,19 @@ static void note_owner(enum page_place place, phys_addr_t start, uint64_t pages)
         owners[n_owners++] = names[place];
 }
 
-static void visit_holders(page_visitor *visit)
+static void visit_holders(page_visitor *visit, bool maps)
 {
     for (const struct page_holder *holder = __start_page_holders; holder < __stop_page_holders;
-         holder++)
-        holder->tell(visit);
+         holder++) {
+        if (holder->maps == maps)
+            holder->tell(visit);
+    }
 }
 
 static void visit_all(page_visitor *visit)
 {
     page_visit_section(window.section, visit);
-    visit_holders(visit);
+    visit_holders(visit, false);
 }
 
 /* Pages of one word; the lowest is named. */
@@ -81,6 +83,7 @@ static void complain(const char *what, uint64_t word, uint64_t mask)
     wanted = window.start + (word * 64 + (unsigned)__builtin_ctzll(mask)) * PAGE_SIZE;
     n_owners = 0;
     visit_all(note_owner);
+    visit_holders(note_owner, true);
     log_error("audit: page %#llx %s: %s%s%s%s%s", (unsigned long long)wanted, what,
               n_owners ? owners[0] : nobody, n_owners > 1 ? " and " : "",
               n_owners > 1 ? owners[1] : "", n_owners > 2 ? " and " : "",
@@ -129,7 +132,7 @@ static void mark_place(enum page_place place, phys_addr_t start, uint64_t pages)
 {
     struct piece piece;
 
-    while (place != PAGE_MAPPED && next_piece(&start, &pages, &piece)) {
+    while (next_piece(&start, &pages, &piece)) {
         counts[place] += piece.n;
         if (window.seen[piece.word] & piece.mask)
             complain("is in several places", piece.word, window.seen[piece.word] & piece.mask);
@@ -150,7 +153,7 @@ static void strike_mapped(enum page_place place, phys_addr_t start, uint64_t pag
 {
     struct piece piece;
 
-    while (place == PAGE_MAPPED && next_piece(&start, &pages, &piece)) {
+    while (next_piece(&start, &pages, &piece)) {
         counts[place] += piece.n;
         if (~window.seen[piece.word] & piece.mask)
             complain("is mapped and not the application's alone", piece.word,
@@ -180,20 +183,25 @@ static void measure_runs(void)
     }
 }
 
+static uint64_t window_words(void)
+{
+    return ((window.end - window.start) / PAGE_SIZE + 63) / 64;
+}
+
 static void forget_seen(void)
 {
-    for (unsigned i = 0; i < WINDOW_WORDS; i++)
+    for (uint64_t i = 0; i < window_words(); i++)
         window.seen[i] = 0;
 }
 
 static void audit_window(void)
 {
     forget_seen();
-    for (unsigned i = 0; i < WINDOW_WORDS; i++)
+    for (uint64_t i = 0; i < window_words(); i++)
         window.ram[i] = 0;
     page_visit_ram(window.section, mark_ram);
     visit_all(mark_place);
-    for (unsigned i = 0; i < WINDOW_WORDS; i++) {
+    for (uint64_t i = 0; i < window_words(); i++) {
         if (window.ram[i] & ~window.seen[i])
             complain("is in no place", i, window.ram[i] & ~window.seen[i]);
         if (window.seen[i] & ~window.ram[i])
@@ -201,7 +209,7 @@ static void audit_window(void)
     }
     forget_seen();
     page_visit_section(window.section, mark_used);
-    visit_holders(strike_mapped);
+    visit_holders(strike_mapped, true);
     forget_seen();
     page_visit_section(window.section, mark_free);
     measure_runs();

@@ -33,6 +33,7 @@ typedef void page_visitor(enum page_place place, phys_addr_t start, uint64_t pag
 /* Who has pages that are out, or maps them, and tells each of them. */
 struct page_holder {
     void (*tell)(page_visitor *visit);
+    bool maps; /* all it tells is PAGE_MAPPED */
 };
 
 #define PAGE_HOLDER(holder) static const struct page_holder holder LINKER_SET(page_holders)

@@ -768,10 +768,8 @@ static void tell_mapped(page_visitor *visit)
 
             if (page)
                 visit(PAGE_MAPPED, page, bytes >> PAGE_SHIFT);
-            else
-                bytes = paging_hole(at);
         }
     }
 }
 
-PAGE_HOLDER(mapped_pages) = { tell_mapped };
+PAGE_HOLDER(mapped_pages) = { .tell = tell_mapped, .maps = true };

@@ -1011,4 +1011,4 @@ static void tell_pages(page_visitor *visit)
     tell_pages_of(&lost, visit);
 }
 
-PAGE_HOLDER(ballooned_pages) = { tell_pages };
+PAGE_HOLDER(ballooned_pages) = { .tell = tell_pages };

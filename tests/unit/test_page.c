@@ -54,13 +54,26 @@ static struct {
 } out[MAX_OUT];
 static unsigned n_out;
 
-static void tell_out(page_visitor *visit)
+static void tell_all(bool mapped, page_visitor *visit)
 {
-    for (unsigned i = 0; i < n_out; i++)
-        visit(out[i].place, out[i].block.start, BIT(out[i].block.order));
+    for (unsigned i = 0; i < n_out; i++) {
+        if ((out[i].place == PAGE_MAPPED) == mapped)
+            visit(out[i].place, out[i].block.start, BIT(out[i].block.order));
+    }
 }
 
-PAGE_HOLDER(holder) = { tell_out };
+static void tell_out(page_visitor *visit)
+{
+    tell_all(false, visit);
+}
+
+static void tell_mapped(page_visitor *visit)
+{
+    tell_all(true, visit);
+}
+
+PAGE_HOLDER(out_holder) = { .tell = tell_out };
+PAGE_HOLDER(mapped_holder) = { .tell = tell_mapped, .maps = true };
 
 static void note_out(struct page_block block, enum page_place place)
 {
