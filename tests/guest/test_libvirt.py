@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import pytest
-from harness import MIB, ROOT, GuestFailure, image, sparse_disk
+from harness import AUDIT_PASSED, MIB, ROOT, GuestFailure, image, sparse_disk
 from libvirtd import Libvirt, libvirt_missing
 
 NAME = "aerostat-test"
@@ -60,18 +60,25 @@ class Domain:
 
 def test_a_domain_starts_is_resized_tells_its_memory_and_is_shut_down(libvirt, tmp_path):
     disk = sparse_disk(tmp_path / "disk", MIB)
-    domain = Domain(libvirt, tmp_path, "--accel", "tcg", "--memory", "128", "--current-memory", "96", "--disk", disk)
+    domain = Domain(libvirt, tmp_path, "--accel", "tcg", "--app", image("aerostat"), "--memory", "128", "--current-memory", "96", "--disk", disk)
     domain.wait_console(r"^serving on http://10\.0\.2\.15/$")
     # currentMemory below memory: the balloon takes the difference from the start.
     domain.wait_stats(lambda stats: stats["actual"] == 96 * 1024)
     for mib in (64, 128, 80):
         libvirt.virsh("setmem", NAME, f"{mib}M", "--live")
         domain.wait_stats(lambda stats, mib=mib: stats["actual"] == mib * 1024)
+    # A size of not whole pages leaves the guest one page more; one above the maximum libvirt refuses for every guest.
+    libvirt.virsh("setmem", NAME, "100001K", "--live")
+    domain.wait_stats(lambda stats: stats["actual"] == 100004)
+    libvirt.virsh("setmem", NAME, "80M", "--live")
+    assert "higher than max memory" in libvirt.virsh("setmem", NAME, "129M", "--live", check=False)
+    domain.wait_stats(lambda stats: stats["actual"] == 80 * 1024)
     # The guest's own statistics follow, asked for every second.
     domain.wait_stats(lambda stats: 0 < stats["unused"] < stats["available"] <= 80 * 1024)
     libvirt.virsh("shutdown", NAME, "--mode", "acpi")
     libvirt.wait_state(NAME, "shut off (shutdown)")
     assert domain.log().endswith("aerostat: exit 0\n")
+    assert AUDIT_PASSED.search(domain.log())
 
 
 def test_a_domain_is_destroyed_and_starts_again(libvirt, tmp_path):
