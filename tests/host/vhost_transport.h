@@ -31,7 +31,7 @@
 #include "drivers/virtio/transport.h"
 #include "tests/host/vhost_user.h"
 
-#define VHOST_TRANSPORT_TIMEOUT_MS 5000
+#define VHOST_TRANSPORT_TIMEOUT_MS 20000
 
 /* One of the device's rings. */
 struct vhost_transport_queue {

@@ -383,7 +383,7 @@ static void who_waits_for_a_lock_with_interrupts_off_serves_its_holder(void **st
     (void)state;
     is_over = false;
     machine[2].tlb.state = machine[3].tlb.state = TLB_IDLE;
-    alarm(20);
+    alarm(120);
     spin_take(&lock);
     assert_int_equal(pthread_create(&waiting, NULL, take_the_lock, &machine[1]), 0);
     while (!__atomic_load_n(&is_over, __ATOMIC_SEQ_CST))
@@ -443,7 +443,7 @@ static void threads_never_read_what_was_given_back(void **state)
     is_over = false;
     for (unsigned page = 0; page < PAGES; page++)
         table[page] = 1;
-    alarm(60);
+    alarm(120);
     for (unsigned i = 1; i < CPUS; i++)
         assert_int_equal(pthread_create(&others[i - 1], NULL, be_a_cpu, &machine[i]), 0);
     for (unsigned round = 0; round < 20000; round++) {

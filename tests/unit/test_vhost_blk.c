@@ -34,8 +34,8 @@
 #define DAEMON      "qemu-storage-daemon"
 #define DISK_BYTES  (8 * MIB)
 #define SECTORS     (DISK_BYTES / BLK_SECTOR_BYTES)
-#define DEADLINE_S  30
-#define TIMEOUT_MS  5000
+#define DEADLINE_S  120
+#define TIMEOUT_MS  20000
 #define FEATURE(b)  (UINT64_C(1) << (b))
 #define IN_FLIGHT   200 /* more than the ring holds: the rest waits in the driver */
 #define PIECE_BYTES 4096

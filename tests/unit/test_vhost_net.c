@@ -34,8 +34,8 @@
 #include "tests/host/vhost_transport.h"
 
 #define TESTPMD    "dpdk-testpmd"
-#define DEADLINE_S 30
-#define TIMEOUT_MS 10000
+#define DEADLINE_S 120
+#define TIMEOUT_MS 30000
 #define FEATURE(b) (UINT64_C(1) << (b))
 
 #define MTU_JUMBO    9000
@@ -145,7 +145,7 @@ static uint64_t port_count(const char *name)
 /* testpmd counts a burst a moment after it has given the buffers back. */
 static void expect_count(const char *name, uint64_t wanted)
 {
-    for (unsigned looks = 0; looks < 100 && port_count(name) < wanted; looks++)
+    for (unsigned looks = 0; looks < 2000 && port_count(name) < wanted; looks++)
         usleep(10000);
     assert_int_equal(port_count(name), wanted);
 }

@@ -25,8 +25,9 @@
 
 #include "tests/host/vhost_user.h"
 
-#define DEADLINE_S   20
-#define TIMEOUT_MS   150
+#define DEADLINE_S   120
+#define TIMEOUT_MS   20000 /* a busy host may stop the other side for seconds */
+#define SILENCE_MS   150   /* so long an answer is waited for that does not come */
 #define MESSAGES_MAX 64
 #define FEATURES     (UINT64_C(1) << 32 | UINT64_C(1) << 29)
 #define PROTOCOL_BIT (UINT64_C(1) << 30)
@@ -253,10 +254,13 @@ static unsigned open_files(void)
     return n;
 }
 
+static int timeout_ms;
+
 static int set_up(void **state)
 {
     (void)state;
     alarm(DEADLINE_S);
+    timeout_ms = TIMEOUT_MS;
     fds_before = open_files();
     memset(&end, 0, sizeof(end));
     end.features = FEATURES | PROTOCOL_BIT;
@@ -287,7 +291,7 @@ static int tear_down(void **state)
 
 static bool connected(void)
 {
-    return vhost_user_connect(&device, address.sun_path, TIMEOUT_MS);
+    return vhost_user_connect(&device, address.sun_path, timeout_ms);
 }
 
 static const struct message *find(uint32_t request)
@@ -446,7 +450,7 @@ static void an_interrupt_a_timeout_and_a_hang_up_are_told_apart(void **state)
     end.lie_at = GET_STATUS;
     end.lie = HANGS_UP;
     assert_false(vhost_user_get_status(&device, &(uint8_t){ 0 }));
-    assert_int_equal(vhost_user_wait(&device, 3, 1000), VHOST_USER_HUNG_UP);
+    assert_int_equal(vhost_user_wait(&device, 3, TIMEOUT_MS), VHOST_USER_HUNG_UP);
     assert_false(vhost_user_is_alive(&device));
 }
 
@@ -467,7 +471,7 @@ static void a_doorbell_wakes_who_reads_the_kick(void **state)
 static void nobody_listening_is_told_within_the_deadline(void **state)
 {
     (void)state;
-    assert_false(vhost_user_connect(&device, "/tmp/nobody-listens-here", TIMEOUT_MS));
+    assert_false(vhost_user_connect(&device, "/tmp/nobody-listens-here", SILENCE_MS));
     assert_string_equal(device.error, "/tmp/nobody-listens-here: No such file or directory");
 }
 
@@ -520,10 +524,11 @@ static void every_wrong_answer_is_an_error(void **state)
             }
             end.lie_at = answered[i];
             end.lie = lie;
+            timeout_ms = SILENCE_MS;
             if (live())
                 fail_msg("lie %d in the answer to request %u is believed", lie, answered[i]);
             assert_true(device.error[0]);
-            assert_in_range(now_ms() - start_ms, 0, 10 * TIMEOUT_MS);
+            assert_in_range(now_ms() - start_ms, 0, TIMEOUT_MS);
         }
     }
 }
