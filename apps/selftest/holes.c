@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cases.h"
@@ -97,6 +98,14 @@ static bool all_are_intact(void)
     return intact;
 }
 
+static unsigned long now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (unsigned long)now.tv_sec * 1000 + (unsigned long)now.tv_nsec / 1000000;
+}
+
 /* MiB, rounds, pause in ms between them */
 int run_holes(int argc, char **argv)
 {
@@ -109,7 +118,7 @@ int run_holes(int argc, char **argv)
 
         report(had >= mib, "%lu MiB were had in pieces", had);
         report(all_are_intact(), "all pieces are intact");
-        printf("round %lu: %lu MiB stay\n", round, leave_few());
+        printf("round %lu: %lu MiB stay, at %lu ms\n", round, leave_few(), now_ms());
         if (round < rounds)
             usleep((useconds_t)pause_ms * 1000);
         report(all_are_intact(), "what stayed is intact");

@@ -207,6 +207,10 @@ cpus_CFLAGS := -fno-pie -fno-sanitize=address
 cpus_LDFLAGS := -no-pie -fno-sanitize=address -pthread -z noexecstack $(OBJ)/arch/x86_64/entry.asm.o
 $(BUILD)/tests/cpus: $(OBJ)/arch/x86_64/entry.asm.o
 
+# Includes kernel/footprint.c, to run single rounds.
+UNIT_TESTS += footprint
+footprint_SRCS := $(addprefix tests/host/,clock.c event.c log.c)
+
 # Under the thread sanitizer, as locks are.
 UNIT_TESTS += pressure
 pressure_SRCS := kernel/pressure.c
