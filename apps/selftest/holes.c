@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cases.h"
 
@@ -106,11 +106,11 @@ static unsigned long now_ms(void)
     return (unsigned long)now.tv_sec * 1000 + (unsigned long)now.tv_nsec / 1000000;
 }
 
-/* MiB, rounds, pause in ms between them */
+/* MiB, rounds, and "typed": between them a line must be typed */
 int run_holes(int argc, char **argv)
 {
     unsigned long mib = number(argc, argv, 1, 64), rounds = number(argc, argv, 2, 2);
-    unsigned long pause_ms = number(argc, argv, 3, 100);
+    bool pauses = argc > 3 && !strcmp(argv[3], "typed");
 
     pieces = calloc(MAX_N, sizeof(*pieces));
     for (unsigned long round = 1; pieces && round <= rounds; round++) {
@@ -119,8 +119,8 @@ int run_holes(int argc, char **argv)
         report(had >= mib, "%lu MiB were had in pieces", had);
         report(all_are_intact(), "all pieces are intact");
         printf("round %lu: %lu MiB stay, at %lu ms\n", round, leave_few(), now_ms());
-        if (round < rounds)
-            usleep((useconds_t)pause_ms * 1000);
+        if (round < rounds && pauses)
+            wait_for_a_line();
         report(all_are_intact(), "what stayed is intact");
     }
     report(pieces, "there is room for notes");

@@ -30,7 +30,7 @@ static const struct test_case cases[] = {
     { "memory", "MIB [ROUNDS [PAUSE_MS]]", run_memory },
     { "pressure", "[cached MiB [wanted MiB]]", run_pressure },
     { "churn", "[seed [MiB held at most]]", run_churn },
-    { "holes", "[MIB [ROUNDS [PAUSE_MS]]]", run_holes },
+    { "holes", "[MIB [ROUNDS [typed]]]", run_holes },
     { "registers", "[MS]", run_registers },
     { "stack", "", run_stack },
     { "threads", "", run_threads },

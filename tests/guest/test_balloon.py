@@ -223,17 +223,16 @@ def test_what_an_application_frees_is_reported_and_leaves_the_hosts_memory(ring)
 def full_of_holes(word, smp=1):
     """A guest that has left 30 of 384 MiB in use, all over memory, and will use as many again."""
     return Guest("selftest", memory=GUEST_MIB, smp=smp, balloon=True, balloon_options="free-page-reporting=on",
-                 cmdline=f"balloon={word} -- holes 384 2 8000", deadline=120)
+                 cmdline=f"balloon={word} -- holes 384 2 typed", deadline=120)
 
 
 @pytest.mark.parametrize("smp", [1, 2])
 def test_memory_full_of_holes_falls_back_to_the_working_set_by_itself(smp):
     with full_of_holes("auto", smp) as guest:
         guest.wait_for(r"^round 1: 30 MiB stay", 60)
-        before = guest.rss_bytes()
-        assert before > 384 * MIB
-        guest.wait_rss(lambda size: size < before - 320 * MIB, 7)
+        guest.wait_rss(lambda size: size < 128 * MIB, 40)  # with what QEMU itself holds
         assert held_back(guest) == GUEST_MIB
+        guest.type("go on")
         guest.wait_for(r"^round 2:", 60)
         assert guest.wait_exit(60) == 0
         assert "FAIL" not in guest.log
@@ -242,9 +241,8 @@ def test_memory_full_of_holes_falls_back_to_the_working_set_by_itself(smp):
 def test_memory_full_of_holes_stays_so_where_the_guest_is_only_to_follow():
     with full_of_holes("follow") as guest:
         guest.wait_for(r"^round 1: 30 MiB stay", 60)
-        before = guest.rss_bytes()
         time.sleep(4)
-        assert guest.rss_bytes() > before - 64 * MIB
+        assert guest.rss_bytes() > 384 * MIB
 
 
 def test_poison_of_zeros_goes_with_reporting():
