@@ -7,10 +7,10 @@
  *
  * Concurrency: the footprint's thread, with malloc's lock; never waits for it.
  */
-#include <string.h>
-
 #include "lib/libc/malloc_trim.h"
-#include "meta.h"
+
+#include <meta.h> /* mallocng's own */
+#include <string.h>
 
 #define GROUPS_AT_ONCE 32 /* while the lock is held */
 
