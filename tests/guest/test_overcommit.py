@@ -31,9 +31,15 @@ def test_guests_that_report_free_memory_hand_it_on_within_a_budget(tmp_path):
 
 
 def test_guests_that_are_led_by_the_budget_tool_do_so_too(tmp_path):
-    status, text = overcommit(tmp_path, "--budget", "540", "--by", "budget", "--no-cgroup")
+    status, text = overcommit(tmp_path, "--guests", "3", "--budget", "720", "--by", "budget", "--no-cgroup")
     assert status == 0, text
     assert "no cgroup, as asked" in text and "all was right" in text
+
+
+def test_what_would_have_fit_anyway_is_no_success(tmp_path):
+    status, text = overcommit(tmp_path, "--budget", "440", "--swaps", "0")
+    assert status == 1, text
+    assert "failed: it has shown nothing" in text
 
 
 def test_guests_that_give_nothing_back_exceed_the_budget_and_that_is_a_failure(tmp_path):
