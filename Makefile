@@ -298,11 +298,9 @@ check: all clang | $(SHARED)/.setup-check
 bench-boot: $(BUILD)/hello.elf $(BUILD)/aerostat.elf | $(SHARED)/.setup-run
 	@tests/bench/boot.py
 
-bench-balloon: $(BUILD)/selftest.elf $(SHARED)/linux/vmlinuz | $(SHARED)/.setup-run $(SHARED)/.setup-test
-	@tests/bench/balloon.py
-
 include tools/overcommit.mk
 include tests/guest/matrix.mk
+include tests/bench/balloon.mk
 include tests/bench/ring_guest.mk
 include tests/bench/ring.mk
 
@@ -326,14 +324,14 @@ help:
 	@echo "make check            a second build, by clang; layers, headers, objects, layout, lint"
 	@echo "make clang            the same images by clang, under build/clang/"
 	@echo "make bench-boot       instructions, time and memory from the first instruction to main()"
-	@echo "make bench-balloon    how fast memory goes to the host and comes back, beside a Linux guest"
+	@echo "make bench-balloon    how memory moves, beside a Linux guest; BALLOON=\"--quick --only rates\" does a part"
 	@echo "make demo-overcommit  six guests of 2 GiB in 8 GiB of the host, with a picture: BY=reporting|budget OVERCOMMIT=\"--guests 4 ..\""
 	@echo "make bench-ring-guest instructions a buffer costs the driver in the guest, by ring and batch"
 	@echo "make bench-ring       what the virtqueue costs, and its rates beside DPDK's driver and fio; about ten minutes, alone"
 	@echo "make vendor           bundles the pinned sources into build/vendor.tar, for building without a network"
 	@echo "make clean            removes what was built, but not libraries and downloads; \"rm -r build\" removes all"
 
-.PHONY: all run images debug unit clang test check bench-boot bench-balloon vendor clean help
+.PHONY: all run images debug unit clang test check bench-boot vendor clean help
 
 ifndef V
 Q := @
