@@ -1515,6 +1515,33 @@ static void questions_without_end_leave_time_for_others(void **state)
     assert_in_range(n_stats_asked, 500, 5000);
 }
 
+static unsigned n_kicks_before;
+
+/* Its work is done while it is notified, and takes a while. */
+static void take_at_once(struct fake_transport *transport, unsigned queue)
+{
+    if (queue != INFLATE)
+        return;
+    host_clock_ns += 8 * NSEC_PER_MSEC;
+    n_kicks_before += !somebody_ran;
+    serve_queue(INFLATE);
+    fake_want_notification(&transport->queues[INFLATE].ring);
+}
+
+static void a_device_that_works_while_it_is_notified_leaves_time_for_others(void **state)
+{
+    (void)state;
+    somebody_ran = false;
+    n_kicks_before = 0;
+    fake.kicked = take_at_once;
+    timer_init(&a_pause, run_somebody);
+    timer_start(&a_pause, host_clock_ns + 12 * NSEC_PER_MSEC);
+    add();
+    wish(15000); /* eight batches */
+    go(wish_is_met);
+    assert_in_range(n_kicks_before, 1, 4);
+}
+
 static void remove_it(struct timer *timer)
 {
     (void)timer;
@@ -1763,6 +1790,7 @@ int main(void)
         TEST(a_deflation_cut_off_by_a_reset_that_is_wished_no_more_stays),
         TEST(a_device_that_needs_a_reset_now_and_then_is_never_given_up),
         TEST(questions_without_end_leave_time_for_others),
+        TEST(a_device_that_works_while_it_is_notified_leaves_time_for_others),
         TEST(a_device_removed_while_it_is_reset_lets_go),
         TEST(a_device_that_lies_is_reset_and_at_last_given_up),
         TEST(a_device_without_a_deflate_queue_is_refused),
