@@ -83,21 +83,16 @@ def measure_rates(kind, mib, parts, accel, folder, note):
     with kind(mib, accel, folder) as guest:
         for touched in [False, True]:
             for part in parts:
-                taken = mib * part // 100 * MIB
                 if touched:
                     guest.touch_and_free(mib * 75 // 100)
                 before = guest.notifications()
-                try:
-                    inflate = guest.follow(mib * MIB - taken)
-                except Late as error:
-                    leave_out(f"{kind.NAME}, {part} % of {mib} MiB", str(error))
-                    guest.follow(mib * MIB)
-                    continue
+                inflate, left = guest.move((mib - mib * part // 100) * MIB)
                 between = guest.notifications()
                 deflate = guest.follow(mib * MIB)
                 after = guest.notifications()
-                size = taken / GIB
-                note(part, touched, size / inflate, size / deflate, (between - before) / size, (after - between) / size)
+                size = mib / 1024 - left / GIB
+                note(part, touched, size / inflate, size / deflate, (between - before) / size, (after - between) / size,
+                     100 * size * 1024 / mib)
 
 
 def tell_rates(options):
@@ -118,9 +113,10 @@ def tell_rates(options):
                     told = seen.get((part, touched, kind))
                     if not told:
                         continue
-                    inflate, deflate, in_kicks, out_kicks = zip(*told)
+                    inflate, deflate, in_kicks, out_kicks, given = zip(*told)
+                    less = "" if min(given) > part - 1 else f" ({min(given):.0f} % given)"
                     ratio = ratios(seen.get((part, touched, Ours)), told, kind)
-                    rows.append([f"{part} %", "yes" if touched else "no", kind.NAME, spread(inflate), spread(deflate), ratio,
+                    rows.append([f"{part} %{less}", "yes" if touched else "no", kind.NAME, spread(inflate), spread(deflate), ratio,
                                  spread(in_kicks[-1:], 0), spread(out_kicks[-1:], 0)])
         table(f"A guest of {mib} MiB: GiB/s", ["part", "written before", "guest", "inflate", "deflate",
               "Aerostat to this one", "notifications a GiB, inflating", "deflating"], rows)
