@@ -3,8 +3,8 @@
 """How memory moves, beside a Linux guest on the same QEMU:  tests/bench/balloon.py [--quick] [--only PART...]
 
 The guests take turns in one run, so that a slower minute of the machine meets both. Each step has a deadline; one that
-is late is named and left out. Guests that do not fit into the memory that is available are waited for, then left out. The
-tables also go to build/bench-balloon.md. No number makes it fail.
+is late is named and left out, and so is what would begin after --minutes. Guests that do not fit into the memory that is
+available are waited for, then left out. The tables also go to build/bench-balloon.md. No number makes it fail.
 """
 import argparse
 import os
@@ -22,6 +22,7 @@ from linux_guest import linux_missing
 REPORT = os.path.join(ROOT, "build/bench-balloon.md")
 BOTH = [Ours, Linux]
 left_out = []
+last_start = None  # by time.monotonic(): nothing begins later
 
 
 # ---- telling
@@ -67,6 +68,9 @@ def wait_for_memory(mib, what, seconds=180):
 
 def attempt(kind, what, mib, run):
     """run(folder) with a place for its files; None: it was late, or did not fit."""
+    if time.monotonic() > last_start:
+        leave_out(f"{kind.NAME}, {what}", "the time is over, see --minutes")
+        return None
     if not wait_for_memory(mib, f"{kind.NAME}, {what}"):
         return None
     try:
@@ -281,7 +285,7 @@ def measure_migration(kind, hint, accel, folder):
     with kind(1024, accel, folders[1], device, [*thread, "-incoming", f"unix:{wire}"]) as there, \
             kind(1024, accel, folders[0], device, thread) as here:
         here.touch_and_free(768)
-        here.begin_work(32, 12000)
+        here.begin_work(32, 20000)
         here.vm.execute("migrate-set-parameters", {"max-bandwidth": 4 * GIB, "downtime-limit": 500})
         began = time.monotonic()
         here.vm.execute("migrate", {"uri": f"unix:{wire}"})
@@ -349,6 +353,7 @@ def tell_where(options):
 
 
 def main():
+    global last_start
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--accel", default="tcg", choices=["tcg", "kvm"])
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=list(PARTS), help="parts of the run")
@@ -356,6 +361,7 @@ def main():
     parser.add_argument("--parts", metavar="PERCENT", type=int, nargs="+", default=[25, 50, 90])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="for which a workload is watched")
+    parser.add_argument("--minutes", type=int, default=25, help="after which no guest is started any more")
     parser.add_argument("--quick", action="store_true", help="a guest of 1024 MiB, 50 %%, once")
     options = parser.parse_args()
     if options.quick:
@@ -364,6 +370,7 @@ def main():
         raise SystemExit(f"bench-balloon: {linux_missing()}: make build/linux/vmlinuz")
     open(REPORT, "w", encoding="utf-8").close()
     began = time.monotonic()
+    last_start = began + options.minutes * 60
     tell_where(options)
     for part in PARTS:
         if part in options.only:
