@@ -155,7 +155,7 @@ def run_cell(cell, accel, folder):
         file.write(disk_bytes())
     try:
         with Network() as net, Guest(boot=[*cell.machine_args(), *boot_args(cell.boot, "cell", cell.words), *cell.devices(disk, net.tap)], accel=accel,
-                                     netns=net.name, deadline=60) as guest:
+                                     netns=net.name, deadline=180) as guest:
             try:
                 check_guest(cell, guest, net)
             except Exception as error:
@@ -165,8 +165,8 @@ def run_cell(cell, accel, folder):
 
 
 def check_guest(cell, guest, net):
-    guest.wait_for(rf"^cpus {cell.cpus}$", 40)
-    told = guest.wait_for(r"^crc32 ([0-9a-f]{8}) bytes (\d+)$", 40)
+    guest.wait_for(rf"^cpus {cell.cpus}$", 90)
+    told = guest.wait_for(r"^crc32 ([0-9a-f]{8}) bytes (\d+)$", 90)
     assert told.groups() == (f"{zlib.crc32(disk_bytes()):08x}", str(DISK_BYTES))
     guest.wait_for(r"^ready$", 20)
     net.run("ping", "-c", "2", "-i", "0.2", "-W", "10", ADDRESS)
