@@ -294,8 +294,11 @@ static unsigned order_of_lowest(const struct section *section, unsigned order)
 
     for (; orders; orders &= orders - 1) {
         unsigned at = lowest_bit(orders);
-        uint64_t page = map_lowest(&section->maps[at]) << at;
+        uint64_t page;
 
+        if (BIT(at) > lowest) /* a block at 0 would contain the one that was found */
+            break;
+        page = map_lowest(&section->maps[at]) << at;
         if (page < lowest) {
             lowest = page;
             found = at;
