@@ -82,38 +82,6 @@ def test_an_application_goes_on_beside_a_full_balloon():
         assert json.loads(guest.get("/status.json"))["memory"]["total_bytes"] > 100 * MIB
 
 
-def fetch_pages(guest, until):
-    """Requests, two at a time (QEMU's port forwarding drops more), until the clock shows so much; how many were answered."""
-    n = 0
-    while time.monotonic() < until:
-        urls = [guest.url(path) for path in ("/", "/status.json", "/metrics", "/status.txt")] * 4
-        done = subprocess.run(["curl", "-sS", "--fail", "--parallel", "--parallel-immediate", "--parallel-max", "2", "-m", "20",
-                               "-w", "%{http_code} %{size_download}\\n", *(word for url in urls for word in ("-o", "/dev/null", url))],
-                              capture_output=True, text=True, timeout=60, check=False)
-        answers = [line.split() for line in done.stdout.splitlines()]
-        assert done.returncode == 0 and len(answers) == len(urls), done
-        assert all(code == "200" and int(size) > 500 for code, size in answers), done
-        n += len(answers)
-    return n
-
-
-@pytest.mark.parametrize("options", ["deflate-on-oom=on", "deflate-on-oom=off"])
-def test_an_appliance_serves_every_request_while_the_host_takes_all_that_it_gives(options):
-    with Guest("aerostat", memory=64, balloon=True, balloon_options=options, net="user", forwards=[80]) as guest:
-        guest.wait_for(r"^serving on", 20)
-        guest.qmp("balloon", value=1 * MIB)
-        assert fetch_pages(guest, time.monotonic() + 4) >= 32
-        time.sleep(1)
-        memory = json.loads(guest.get("/status.json"))["memory"]
-        actual = guest.qmp("query-balloon")["actual"]
-        assert actual < 16 * MIB
-        assert memory["ballooned_bytes"] == 64 * MIB - actual  # what it says that it gave is what it gave
-        guest.balloon(64 * MIB)
-        fetch_pages(guest, time.monotonic() + 1)
-        assert guest.powerdown() == 0
-        assert "panic" not in guest.log
-
-
 def test_the_memorys_past_is_served_to_who_comes_late():
     with Guest("aerostat", memory=128, balloon=True, net="user", forwards=[80]) as guest:
         guest.wait_for(r"^serving on", 20)
