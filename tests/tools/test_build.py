@@ -118,12 +118,14 @@ def test_changed_flags_compile_everything(built):
 def test_a_make_interrupted_again_and_again_leaves_nothing_half_written(built):
     before = sha256(built / "build/hello.elf")
     make(built, "clean")
-    for seconds in (0.3, 0.6, 1.2):
+    ends = []
+    for seconds in (0.3, 0.6, 1.2):  # a quick machine may be done before the last of them
         process = subprocess.Popen(["make", "-j2", "build/hello.elf"], cwd=built, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, process_group=0)
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait() != 0, "it was faster than the interruption"
+        ends.append(process.wait())
+    assert any(ends), "it was faster than each interruption"
     make(built, "-j2", "build/hello.elf")
     assert sha256(built / "build/hello.elf") == before
 
