@@ -1225,7 +1225,7 @@ void page_put_rested(const struct page_block *block, bool reported)
     struct section *section = section_find(block->start);
     uint64_t unit, end;
 
-    assert(BIT(block->order) <= pool.reporting);
+    assert(block->order >= UNIT_ORDER && BIT(block->order) <= pool.reporting);
     pool.reporting -= BIT(block->order);
     pool.keeps_contents = reported; /* the host has dropped them */
     bring_in(block->start, block->order);

@@ -277,16 +277,19 @@ bool page_audit(void)
 
 int audit_at_exit(int status)
 {
+    uint64_t free, used, lent;
+
     if (!page_audit())
         return EXIT_PANIC;
+    free = counts[PAGE_FREE] + counts[PAGE_REPORTED];
+    used = counts[PAGE_USED] + counts[PAGE_RECORDS];
+    lent = counts[PAGE_HINTED] + counts[PAGE_REPORTING];
     log_line(LOG_ERROR,
              "audit: each page is in one place: %llu free, at most %llu of them together, %llu "
-             "reported, "
-             "%llu in use, %llu of them mapped, %llu in the balloon, %llu hinted",
-             (unsigned long long)(counts[PAGE_FREE] + counts[PAGE_REPORTED]),
-             (unsigned long long)longest_run, (unsigned long long)counts[PAGE_REPORTED],
-             (unsigned long long)(counts[PAGE_USED] + counts[PAGE_RECORDS]),
+             "reported, %llu in use, %llu of them mapped, %llu in the balloon, %llu hinted",
+             (unsigned long long)free, (unsigned long long)longest_run,
+             (unsigned long long)counts[PAGE_REPORTED], (unsigned long long)used,
              (unsigned long long)counts[PAGE_MAPPED], (unsigned long long)counts[PAGE_BALLOONED],
-             (unsigned long long)(counts[PAGE_HINTED] + counts[PAGE_REPORTING]));
+             (unsigned long long)lent);
     return status;
 }
