@@ -5,8 +5,6 @@
  * late, never or wrongly while its driver works. After it was removed nothing
  * of it may be left, and all that clients gave has come back.
  */
-#include <setjmp.h>
-
 #include "drivers/virtio/spec/blk.h"
 #include "drivers/virtio/spec/ids.h"
 #include "kernel/blkdev.h"
@@ -15,7 +13,6 @@
 #include "kernel/irq.h"
 #include "kernel/netdev.h"
 #include "kernel/page.h"
-#include "kernel/thread.h"
 #include "kernel/timer.h"
 #include "kernel/vmem.h"
 #include "lib/base/errno.h"
@@ -24,6 +21,7 @@
 #include "tests/fuzz/memory.h"
 #include "tests/host/alloc.h"
 #include "tests/host/clock.h"
+#include "tests/host/driver_thread.h"
 #include "tests/host/event.h"
 #include "tests/host/fake_transport.h"
 #include "tests/host/irq.h"
@@ -323,17 +321,6 @@ void netdev_unregister(struct netdev *dev)
     (void)dev;
 }
 
-static void (*thread_entry)(void *);
-static jmp_buf thread_out;
-
-struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
-{
-    (void)name;
-    (void)argument;
-    thread_entry = entry;
-    return (struct thread *)&fake;
-}
-
 /* ---- the device's side */
 
 /* A reset makes its rings new. */
@@ -625,14 +612,14 @@ static struct timer round_over;
 static void end_round(struct timer *timer)
 {
     if (!fake.resetting)
-        longjmp(thread_out, 1);
+        host_thread_leave();
     timer_start(timer, host_clock_ns + ROUND_NS);
 }
 
 static void idle(void)
 {
     if (idle_left-- == 0)
-        longjmp(thread_out, 1);
+        host_thread_leave();
     for (unsigned i = 0; i < QUEUES; i++)
         if (script.flags & SERVES_KICKS)
             serve(i, 1, 0, 0);
@@ -640,16 +627,11 @@ static void idle(void)
 
 static void balloon_round(void)
 {
-    if (!thread_entry)
-        return;
     idle_left = IDLE_ROUNDS;
-    host_idle = idle;
     timer_init(&round_over, end_round);
     timer_start(&round_over, host_clock_ns + ROUND_NS);
-    if (!setjmp(thread_out))
-        thread_entry(NULL);
+    host_thread_run(idle);
     timer_cancel(&round_over);
-    host_idle = NULL;
 }
 
 static void end_balloon(void)

@@ -6,16 +6,13 @@
  *
  * An input is one byte of what is offered, then steps of two bytes: what, and how.
  */
-#include <setjmp.h>
-
 #include "drivers/virtio/spec/console.h"
 #include "drivers/virtio/spec/ids.h"
 #include "kernel/chardev.h"
 #include "kernel/log.h"
 #include "kernel/page.h"
-#include "kernel/thread.h"
 #include "tests/fuzz/input.h"
-#include "tests/host/event.h"
+#include "tests/host/driver_thread.h"
 #include "tests/host/fake_transport.h"
 #include "tests/host/page.h"
 
@@ -32,33 +29,18 @@ static struct chardev *open_devs[OPEN_MAX];
 
 /* ---- the thread */
 
-static void (*thread_entry)(void *);
-static jmp_buf thread_out;
 static unsigned idle_rounds;
-
-struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
-{
-    (void)name;
-    (void)argument;
-    thread_entry = entry;
-    return (struct thread *)&fake;
-}
 
 static void on_idle(void)
 {
     if (++idle_rounds > 3)
-        longjmp(thread_out, 1);
+        host_thread_leave();
 }
 
 static void run_thread(void)
 {
-    if (!thread_entry)
-        return;
     idle_rounds = 0;
-    host_idle = on_idle;
-    if (!setjmp(thread_out))
-        thread_entry(NULL);
-    host_idle = NULL;
+    host_thread_run(on_idle);
 }
 
 static size_t write_line(const char *bytes, size_t n)

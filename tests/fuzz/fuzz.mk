@@ -13,7 +13,7 @@ pci_FUZZ_SRCS := drivers/pci/bar.c drivers/pci/claim.c drivers/pci/line.c driver
 FUZZ_TARGETS += config
 config_FUZZ_SRCS := $(addprefix drivers/virtio/,balloon.c balloon_blocks.c balloon_hint.c balloon_report.c) $(VIRTIO_CORE) drivers/virtio/net.c \
                     kernel/blkdev.c kernel/pressure.c tests/host/smp.c lib/base/format.c tests/fuzz/disks.c tests/fuzz/memory.c \
-                    $(addprefix tests/host/,clock.c cmdline.c event.c fake_device.c fake_transport.c irq.c log.c \
+                    $(addprefix tests/host/,clock.c cmdline.c driver_thread.c event.c fake_device.c fake_transport.c irq.c log.c \
                     panic.c random.c report.c)
 
 FUZZ_TARGETS += net_rx
@@ -28,7 +28,7 @@ net_stack_FUZZ_CFLAGS := $(LWIP_FLAGS) -DTCPIP_THREAD_TEST
 
 FUZZ_TARGETS += console
 console_FUZZ_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c kernel/spinlock.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
-                     lib/base/format.c tests/fuzz/memory.c $(addprefix tests/host/,clock.c cmdline.c event.c fake_device.c \
+                     lib/base/format.c tests/fuzz/memory.c $(addprefix tests/host/,clock.c cmdline.c driver_thread.c event.c fake_device.c \
                      fake_transport.c irq.c page.c panic.c report.c spinlock.c)
 
 FUZZ_TARGETS += acpi

@@ -19,10 +19,9 @@
 #include "kernel/page.h"
 #include "kernel/page_audit.h"
 #include "kernel/random.h"
-#include "kernel/thread.h"
 #include "kernel/vmem.h"
 #include "lib/libc/lock.h"
-#include "tests/host/event.h"
+#include "tests/host/driver_thread.h"
 #include "tests/host/fake_transport.h"
 #include "tests/host/memory.h"
 
@@ -71,16 +70,6 @@ void random_bytes(void *to, size_t bytes)
 static struct fake_transport fake;
 static bool in_balloon[PAGES];
 static uint64_t n_in_balloon;
-static void (*thread_entry)(void *);
-static jmp_buf thread_out;
-
-struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
-{
-    (void)name;
-    (void)argument;
-    thread_entry = entry;
-    return (struct thread *)&fake;
-}
 
 static struct virtio_balloon_config *config(void)
 {
@@ -123,17 +112,14 @@ static void on_idle(void)
     serve(QUEUE_INFLATE);
     serve(QUEUE_DEFLATE);
     if (config()->actual == config()->num_pages)
-        longjmp(thread_out, 1);
+        host_thread_leave();
 }
 
 static void set_balloon(uint64_t pages)
 {
     config()->num_pages = (le32)pages;
     fake_transport_config_changed(&fake);
-    host_idle = on_idle;
-    if (!setjmp(thread_out))
-        thread_entry(NULL);
-    host_idle = NULL;
+    host_thread_run(on_idle);
     assert_int_equal(n_in_balloon, pages);
 }
 

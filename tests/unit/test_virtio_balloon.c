@@ -21,12 +21,12 @@
 #include "kernel/page.h"
 #include "kernel/page_audit.h"
 #include "kernel/pressure.h"
-#include "kernel/thread.h"
 #include "kernel/timer.h"
 #include "lib/base/errno.h"
 #include "tests/host/clock.h"
 #include "tests/host/cmdline.h"
 #include "tests/host/dma.h"
+#include "tests/host/driver_thread.h"
 #include "tests/host/event.h"
 #include "tests/host/fake_transport.h"
 #include "tests/host/lies.h"
@@ -64,20 +64,6 @@ static bool is_not_heard;      /* tells it beside a lie */
 static bool answers_backwards;
 static unsigned idle_rounds, n_writes_of_actual;
 static void (*each_round)(void);
-
-/* ---- the thread */
-
-static void (*thread_entry)(void *);
-static jmp_buf thread_out;
-static bool (*thread_until)(void);
-
-struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
-{
-    (void)name;
-    (void)argument;
-    thread_entry = entry;
-    return (struct thread *)&fake;
-}
 
 /* ---- the device */
 
@@ -215,6 +201,8 @@ static void serve_queue(unsigned queue)
         fake_transport_interrupt(&fake, queue);
 }
 
+static bool (*thread_until)(void);
+
 static void on_idle(void)
 {
     idle_rounds++;
@@ -229,17 +217,14 @@ static void on_idle(void)
     if (each_round)
         each_round();
     if (thread_until())
-        longjmp(thread_out, 1);
+        host_thread_leave();
 }
 
 /* The balloon's thread runs until the condition holds at one of its waits. */
 static void go(bool (*until)(void))
 {
     thread_until = until;
-    host_idle = on_idle;
-    if (!setjmp(thread_out))
-        thread_entry(NULL);
-    host_idle = NULL;
+    host_thread_run(on_idle);
     fake_transport_check(&fake);
 }
 

@@ -19,11 +19,10 @@
 #include "kernel/chardev.h"
 #include "kernel/clock.h"
 #include "kernel/log.h"
-#include "kernel/thread.h"
 #include "lib/base/errno.h"
 #include "tests/host/alloc.h"
 #include "tests/host/clock.h"
-#include "tests/host/event.h"
+#include "tests/host/driver_thread.h"
 #include "tests/host/fake_transport.h"
 #include "tests/host/lies.h"
 #include "tests/host/page.h"
@@ -56,20 +55,6 @@ static unsigned in_queue(unsigned port)
 static unsigned out_queue(unsigned port)
 {
     return in_queue(port) + 1;
-}
-
-/* ---- the thread */
-
-static void (*thread_entry)(void *);
-static jmp_buf thread_out;
-static unsigned idle_rounds, idle_limit;
-
-struct thread *thread_create(const char *name, void (*entry)(void *argument), void *argument)
-{
-    (void)name;
-    (void)argument;
-    thread_entry = entry;
-    return (struct thread *)&fake;
 }
 
 /* ---- the serial line */
@@ -140,21 +125,20 @@ static void serve_all(void)
         serve(CONTROL_OUT);
 }
 
+static unsigned idle_rounds, idle_limit;
+
 static void on_idle(void)
 {
     serve_all();
     if (++idle_rounds > idle_limit)
-        longjmp(thread_out, 1);
+        host_thread_leave();
 }
 
 static void run_for(unsigned rounds)
 {
     idle_rounds = 0;
     idle_limit = rounds;
-    host_idle = on_idle;
-    if (!setjmp(thread_out))
-        thread_entry(NULL);
-    host_idle = NULL;
+    host_thread_run(on_idle);
     fake_transport_check(&fake);
 }
 
@@ -809,10 +793,7 @@ static void tell_one(const struct lie *lie, const struct aftermath *aftermath, u
     takes_nothing[1] = takes_no_messages = false;
     idle_rounds = 0;
     idle_limit = 60;
-    host_idle = on_idle;
-    if (!setjmp(thread_out))
-        thread_entry(NULL);
-    host_idle = NULL;
+    host_thread_run(on_idle);
     if (aftermath->survives) {
         assert_null(fake.device.failure);
         n_told = 0;

@@ -105,8 +105,8 @@ UNIT_TESTS += virtio_balloon
 virtio_balloon_SRCS := $(addprefix drivers/virtio/,balloon.c balloon_blocks.c balloon_hint.c balloon_report.c) \
                        drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
                        lib/base/format.c kernel/page.c kernel/page_audit.c kernel/pressure.c kernel/spinlock.c kernel/vmem.c $(addprefix tests/host/,memory.c spinlock.c \
-                       fake_transport.c fake_device.c lies.c event.c irq.c dma.c alloc.c clock.c cmdline.c log.c \
-                       panic.c report.c)
+                       fake_transport.c fake_device.c lies.c driver_thread.c event.c irq.c dma.c alloc.c clock.c cmdline.c \
+                       log.c panic.c report.c)
 
 # The application's malloc, as the malloc test has it, beside the C library's.
 UNIT_TESTS += fragmentation
@@ -244,7 +244,7 @@ generation_SRCS := drivers/acpi/aml.c tests/host/log.c
 
 UNIT_TESTS += virtio_console
 virtio_console_SRCS := drivers/virtio/console.c kernel/chardev.c kernel/log.c kernel/spinlock.c drivers/virtio/device.c kernel/irq_line.c drivers/virtio/virtq.c \
-                       lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c event.c irq.c dma.c \
+                       lib/base/format.c $(addprefix tests/host/,fake_transport.c fake_device.c lies.c driver_thread.c event.c irq.c dma.c \
                        alloc.c clock.c cmdline.c page.c panic.c report.c spinlock.c)
 
 UNIT_TESTS += virtio_mmio
