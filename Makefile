@@ -278,6 +278,8 @@ $(SHARED_TEST_OBJS): $(BUILD)/tests/obj/shared/%.o: %.c $(BUILD)/.made-of/tests 
 	@mkdir -p $(@D)
 	$(Q)$(HOST_CC) $(HOST_FLAGS) -c -o $@ $<
 
+$(netif_TEST_OBJS): | $(SHARED)/lwip-src/.unpacked
+
 -include $(TEST_OBJS:.o=.d)
 
 unit: $(UNIT_TESTS:%=$(BUILD)/tests/%)

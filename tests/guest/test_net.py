@@ -215,6 +215,37 @@ def test_a_thousand_connections_at_once_do_not_stop_the_server(network):
         assert " 0% packet loss" in network.run("ping", "-c", "2", "-i", "0.2", "-W", "10", ADDRESS)
 
 
+SAME_PORT = f"""
+import socket, time
+n = 0
+end = time.monotonic() + 50
+for i in range(50):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("0.0.0.0", 40000))
+        s.settimeout(10)
+        while time.monotonic() < end:
+            try:
+                s.connect(("{ADDRESS}", 80))
+                break
+            except OSError as error:
+                if error.errno != 99: # EADDRNOTAVAIL: the end of the one before was not acknowledged yet
+                    raise
+        s.sendall(b"GET /status.txt HTTP/1.0\\r\\n\\r\\n")
+        page = b""
+        while part := s.recv(65536):
+            page += part
+        n += page.startswith(b"HTTP/1.0 200") and len(page) > 500
+print(n)
+"""
+
+
+def test_a_client_takes_one_port_for_all_its_connections(network):
+    with Guest("aerostat", net=network.nic(), netns=network.name, cmdline=STATIC) as guest:
+        wait_until_served(guest)
+        assert network.run("/usr/bin/python3", "-c", SAME_PORT, deadline=60).strip() == "50"
+
+
 def test_an_idle_http_connection_is_closed_within_its_limit():
     with Guest("aerostat", net="user", forwards=[80]) as guest:
         wait_until_served(guest)

@@ -1154,6 +1154,164 @@ static void a_closed_connection_that_nobody_reads_is_forgotten(void **state)
     stop_server();
 }
 
+/* We close first, so that our end of the connection stays in TIME_WAIT. */
+static void end_in_time_wait(struct peer *peer, struct tcp_pcb *pcb, bool whole)
+{
+    const uint8_t *tcp;
+    size_t payload;
+
+    net_lock();
+    if (whole)
+        tcp_err(pcb, NULL);
+    assert_int_equal(whole ? tcp_close(pcb) : tcp_shutdown(pcb, 0, 1), ERR_OK);
+    net_unlock();
+    tcp = next_segment(&payload);
+    assert_non_null(tcp);
+    assert_int_equal(tcp[13], FIN | ACK);
+    peer->ack = get32(tcp + 4) + 1;
+    send_tcp(peer, FIN | ACK, NULL, 0);
+    peer->seq++;
+    tcp = next_segment(&payload);
+    assert_non_null(tcp);
+    assert_int_equal(get32(tcp + 8), peer->seq);
+    assert_int_equal(pcb->state, TIME_WAIT);
+}
+
+static void a_client_takes_its_port_again_at_once(void **state)
+{
+    struct peer peer = { 0 };
+    const uint8_t *tcp;
+    size_t payload;
+
+    (void)state;
+    start_server();
+    connect_peer(&peer);
+    /* As after 4 GiB in a second: behind what the clock gives to the next connection. */
+    accepted->snd_nxt = accepted->snd_lbb = accepted->lastack = accepted->snd_wl2 =
+        peer.ack + 1000000000;
+    peer.ack += 1000000000;
+    tcp_recv(accepted, NULL);
+    end_in_time_wait(&peer, accepted, true);
+    accepted = NULL;
+
+    /* A late repetition of the old one's SYN, or of its end, begins nothing. */
+    for (uint32_t back = 0; back < 3; back++) {
+        struct peer late = { peer.seq - back, peer.ack, peer.port };
+
+        send_tcp(&late, SYN, NULL, 0);
+        tcp = next_segment(&payload);
+        assert_non_null(tcp);
+        assert_false(tcp[13] & SYN);
+        assert_null(accepted);
+    }
+
+    struct peer again = { peer.seq + 64000, 0, peer.port };
+    send_tcp(&again, SYN, NULL, 0);
+    tcp = next_segment(&payload);
+    assert_non_null(tcp);
+    assert_int_equal(tcp[13], SYN | ACK);
+    assert_int_equal(get32(tcp + 8), again.seq + 1);
+    assert_true((int32_t)(get32(tcp + 4) - peer.ack) >= 0);
+    again.seq++;
+    again.ack = get32(tcp + 4) + 1;
+    send_tcp(&again, ACK, "hello", 5);
+    assert_non_null(accepted);
+    assert_int_equal(n_received, 5);
+    assert_memory_equal(received, "hello", 5);
+    again.seq += 5;
+    close_peer(&again);
+}
+
+static void a_port_that_nobody_serves_any_more_is_refused_out_of_time_wait(void **state)
+{
+    struct peer peer = { 0 };
+    const uint8_t *tcp;
+    size_t payload;
+
+    (void)state;
+    start_server();
+    connect_peer(&peer);
+    tcp_recv(accepted, NULL);
+    end_in_time_wait(&peer, accepted, true);
+    accepted = NULL;
+    stop_server();
+    peer.seq += 64000;
+    send_tcp(&peer, SYN, NULL, 0);
+    tcp = next_segment(&payload);
+    assert_non_null(tcp);
+    assert_true(tcp[13] & RST);
+}
+
+static bool connection_ended;
+
+static void note_end(void *argument, err_t error)
+{
+    (void)argument;
+    connection_ended = error == ERR_ABRT || error == ERR_CLSD;
+}
+
+/* Half closed, it is the application's until it closes it whole, or is told. */
+static void an_application_is_told_that_its_connection_left_time_wait(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 3; way++) {
+        struct peer peer = { 0, 0, (uint16_t)(41000 + way) };
+        struct tcp_pcb *pcb;
+
+        start_server();
+        connect_peer(&peer);
+        pcb = accepted;
+        accepted = NULL;
+        net_lock();
+        tcp_recv(pcb, NULL);
+        tcp_err(pcb, note_end);
+        net_unlock();
+        connection_ended = false;
+        end_in_time_wait(&peer, pcb, false);
+        assert_false(connection_ended);
+        if (way == 0) {
+            let_pass(121000);
+        } else if (way == 1) {
+            net_lock();
+            tcp_abort(pcb);
+            net_unlock();
+        } else {
+            peer.seq += 64000;
+            send_tcp(&peer, SYN, NULL, 0);
+            peer.seq++;
+            send_tcp(&peer, RST, NULL, 0);
+        }
+        assert_true(connection_ended);
+        n_looked_at = n_sent;
+        stop_server();
+    }
+}
+
+static void a_server_of_short_connections_keeps_no_more_than_a_thousand(void **state)
+{
+    unsigned most = 0, n;
+
+    (void)state;
+    start_server();
+    for (unsigned i = 0; i < TCP_MAX_TIME_WAIT + 200; i++) {
+        struct peer peer = { 0, 0, (uint16_t)(2000 + i) };
+
+        connect_peer(&peer);
+        tcp_recv(accepted, NULL);
+        end_in_time_wait(&peer, accepted, true);
+        n = 0;
+        for (const struct tcp_pcb *pcb = tcp_tw_pcbs; pcb; pcb = pcb->next)
+            n++;
+        most = MAX(most, n);
+        n_looked_at = n_sent;
+    }
+    accepted = NULL;
+    assert_int_equal(most, TCP_MAX_TIME_WAIT);
+    stop_server();
+    let_pass(121000);
+    assert_null(tcp_tw_pcbs);
+}
+
 /* ---- garbage */
 
 static uint32_t noise = 1;
@@ -1378,14 +1536,6 @@ static void dhcp_leases_an_address(void **state)
     n_looked_at = n_sent;
 }
 
-static bool connection_ended;
-
-static void note_end(void *argument, err_t error)
-{
-    (void)argument;
-    connection_ended = error == ERR_ABRT;
-}
-
 static void a_device_that_goes_gives_all_back_and_the_next_one_takes_its_place(void **state)
 {
     struct net_interface *interface = net_interface_get(0);
@@ -1451,6 +1601,10 @@ int main(void)
         TEST(what_we_send_to_ourselves_is_not_verified_whatever_came_before),
         TEST(what_a_full_device_pushed_back_goes_out_when_it_has_room),
         TEST(a_closed_connection_that_nobody_reads_is_forgotten),
+        TEST(a_client_takes_its_port_again_at_once),
+        TEST(a_port_that_nobody_serves_any_more_is_refused_out_of_time_wait),
+        TEST(an_application_is_told_that_its_connection_left_time_wait),
+        TEST(a_server_of_short_connections_keeps_no_more_than_a_thousand),
         TEST(garbage_harms_nothing),
         TEST(short_frames_harm_nothing),
         TEST(an_arp_request_is_not_completed_from_an_older_frame),

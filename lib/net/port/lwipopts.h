@@ -84,6 +84,7 @@
 #define LWIP_HOOK_TCP_ISN          net_tcp_isn
 #define TCP_OVERSIZE               TCP_MSS
 #define TCP_ORPHAN_TIMEOUT         60000 /* ms, with our patch: closed, but not all of it taken */
+#define TCP_MAX_TIME_WAIT          1024  /* connections, with our patch */
 
 /* Sockets. */
 #define LWIP_NETCONN                1
