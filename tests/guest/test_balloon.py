@@ -82,6 +82,33 @@ def test_an_application_goes_on_beside_a_full_balloon():
         assert json.loads(guest.get("/status.json"))["memory"]["total_bytes"] > 100 * MIB
 
 
+def fetch_pages(guest, until):
+    """Requests, one after the other, until the clock shows so much; how many were answered."""
+    n = 0
+    while time.monotonic() < until:
+        for path in ("/", "/status.json", "/metrics", "/status.txt"):
+            assert len(guest.get(path)) > 500
+            n += 1
+    return n
+
+
+@pytest.mark.parametrize("options", ["deflate-on-oom=on", "deflate-on-oom=off"])
+def test_an_appliance_serves_every_request_while_the_host_takes_all_that_it_gives(options):
+    with Guest("aerostat", memory=64, balloon=True, balloon_options=options, net="user", forwards=[80]) as guest:
+        guest.wait_for(r"^serving on", 20)
+        guest.qmp("balloon", value=1 * MIB)
+        assert fetch_pages(guest, time.monotonic() + 4) >= 32
+        time.sleep(1)
+        memory = json.loads(guest.get("/status.json"))["memory"]
+        actual = guest.qmp("query-balloon")["actual"]
+        assert actual < 16 * MIB
+        assert memory["ballooned_bytes"] == 64 * MIB - actual  # what it says that it gave is what it gave
+        guest.balloon(64 * MIB)
+        fetch_pages(guest, time.monotonic() + 1)
+        assert guest.powerdown() == 0
+        assert "panic" not in guest.log
+
+
 def test_the_memorys_past_is_served_to_who_comes_late():
     with Guest("aerostat", memory=128, balloon=True, net="user", forwards=[80]) as guest:
         guest.wait_for(r"^serving on", 20)
