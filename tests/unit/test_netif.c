@@ -1186,7 +1186,7 @@ static void a_client_takes_its_port_again_at_once(void **state)
     (void)state;
     start_server();
     connect_peer(&peer);
-    /* As after 4 GiB in a second: behind what the clock gives to the next connection. */
+    /* As after a GB in a moment: behind what the clock gives to the next connection. */
     accepted->snd_nxt = accepted->snd_lbb = accepted->lastack = accepted->snd_wl2 =
         peer.ack + 1000000000;
     peer.ack += 1000000000;
