@@ -4,6 +4,7 @@
 #include "arch/x86_64/cpu.h"
 #include "kernel/log.h"
 #include "kernel/power.h"
+#include "kernel/smp.h"
 
 /* In images that hold the audit, see kernel/page_audit.h. */
 extern int audit_at_exit(int status) __attribute__((weak));
@@ -31,6 +32,12 @@ void exit_machine(void)
 
 void kernel_exit(int status)
 {
+    static bool ends;
+
+    irq_disable();
+    /* Where several CPUs come to the end, the first has it; a panic comes last. */
+    if (status != EXIT_PANIC && __atomic_exchange_n(&ends, true, __ATOMIC_SEQ_CST))
+        smp_halt();
     exit_record(status);
     exit_machine();
 }

@@ -266,6 +266,14 @@ def test_the_vm_ends_from_another_cpu():
         assert guest.lines[-1] == "aerostat: exit 7"
 
 
+def test_of_cpus_that_end_the_guest_together_one_does():
+    for _ in range(8):
+        with Guest("smptest", smp=4, cmdline="-- ends 4") as guest:
+            assert guest.wait_exit(20) == 7
+            assert guest.log.count("aerostat: exit 7") == 1
+            assert guest.lines[-1] == "aerostat: exit 7"
+
+
 @pytest.mark.parametrize("cpus", [2, 4])
 def test_kernel_threads_run_where_the_application_computes_without_end(cpus):
     passes(f"preempt {cpus} 20", cpus)

@@ -596,6 +596,27 @@ static void end_vm(void *argument)
     kernel_exit(7);
 }
 
+static unsigned n_at_end, n_wanted;
+
+/* All at the same time. */
+static void end_together(void *argument)
+{
+    (void)argument;
+    __atomic_add_fetch(&n_at_end, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&n_at_end, __ATOMIC_SEQ_CST) < n_wanted)
+        cpu_pause();
+    kernel_exit(7);
+}
+
+static void run_ends(unsigned cpus)
+{
+    n_wanted = cpus - 1;
+    for (unsigned cpu = 1; cpu < cpus; cpu++)
+        KERNEL_CALL(bool, thread_create_parallel(cpu, "end", end_together, NULL) != NULL);
+    for (;;)
+        cpu_pause();
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 2 ? argv[1] : "";
@@ -634,5 +655,7 @@ int main(int argc, char **argv)
         run_on_all(cpus, write_lines, number);
     else if (!strcmp(name, "exit"))
         run_fall(cpus, number, end_vm);
+    else if (!strcmp(name, "ends"))
+        run_ends(cpus);
     return failed;
 }
