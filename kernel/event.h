@@ -17,11 +17,14 @@
 #include "lib/base/list.h"
 #include "lib/base/types.h"
 
+struct scheduler;
+
 struct event {
-    struct spinlock lock; /* of waiters and marked, with interrupts off */
-    struct list waiters;  /* threads, the longest waiting first */
-    struct list polled;   /* among the polled events, see event_poll() */
-    bool marked;          /* set by event_signal, taken by event_wait */
+    struct spinlock lock;           /* of waiters, poller and marked, with interrupts off */
+    struct list waiters;            /* threads, the longest waiting first */
+    const struct scheduler *poller; /* that of all waiters, or a mark for several; NULL: none */
+    struct list polled;             /* among the polled events, see event_poll() */
+    bool marked;                    /* set by event_signal, taken by event_wait */
 };
 
 #define EVENT_INIT(name)                                                         \

@@ -62,6 +62,8 @@ struct scheduler {
     struct list ready_kernel, ready_application;
     struct thread *arrivals; /* made ready by other CPUs, the latest first; taken by this one */
     struct thread first;     /* on the stack that the CPU started with */
+    struct scheduler *next;  /* among all, from the first one on */
+    bool looks;              /* through the polled events; who changes them waits for it */
 };
 
 static struct scheduler first_scheduler;
@@ -69,14 +71,19 @@ static struct scheduler first_scheduler;
 /* Marked while nobody holds it; goes from one to the next in the order in which they asked. */
 static struct event kernel_lock = EVENT_INIT(kernel_lock);
 
+/*
+ * All CPUs that poll go through them all the time, and none must wait for another: a host
+ * that takes a CPU away in the middle would stop all. So there is a lock for changes alone.
+ */
 static struct list polled_events = LIST_INIT(polled_events);
 static struct spinlock polled_lock;
+static bool polled_change; /* nobody begins to go through them */
 
 /* arch/x86_64/entry.asm; interrupts are off on both sides. */
 extern void thread_switch(uint64_t *save_rsp, uint64_t load_rsp);
 
 static int wait_for(struct event *event, uint64_t deadline_ns, bool unlocks);
-static bool poll(const struct scheduler *here);
+static bool poll(struct scheduler *here);
 
 static struct scheduler *own(void)
 {
@@ -114,6 +121,8 @@ int thread_prepare(struct cpu *cpu)
         return -ENOMEM;
     take_cpu(scheduler, cpu, "idle");
     scheduler->first.parallel = true;
+    scheduler->next = first_scheduler.next;
+    store_release(&first_scheduler.next, scheduler); /* begin_change() */
     return 0;
 }
 
@@ -464,6 +473,26 @@ void event_init(struct event *event)
     *event = (struct event)EVENT_INIT(*event);
 }
 
+/* For an event's poller. */
+#define SEVERAL ((const struct scheduler *)&polled_events)
+
+static void stand_in_line(struct event *event, struct thread *thread)
+{
+    bool first = list_empty(&event->waiters);
+
+    list_append(&event->waiters, &thread->link);
+    if (first || event->poller != thread->home)
+        store_once(&event->poller, first ? thread->home : SEVERAL);
+}
+
+static void leave_line(struct event *event, struct thread *thread)
+{
+    list_remove(&thread->link);
+    thread->waiting = false;
+    if (list_empty(&event->waiters))
+        store_once(&event->poller, NULL);
+}
+
 /* The longest waiting thread, which the event has nothing to do with from here on; or NULL. */
 static struct thread *first_waiter(struct event *event)
 {
@@ -474,8 +503,8 @@ static struct thread *first_waiter(struct event *event)
         event->marked = true;
         return NULL;
     }
-    thread = thread_of(list_pop(&event->waiters));
-    thread->waiting = false;
+    thread = thread_of(event->waiters.next);
+    leave_line(event, thread);
     return thread;
 }
 
@@ -503,8 +532,7 @@ static bool take_out(struct wait *wait)
     SPIN_SCOPE(&wait->event->lock);
     if (!wait->thread->waiting)
         return false;
-    wait->thread->waiting = false;
-    list_remove(&wait->thread->link);
+    leave_line(wait->event, wait->thread);
     return true;
 }
 
@@ -525,7 +553,7 @@ static bool wait_in_line(struct event *event, struct thread *thread)
     thread->waiting = !event->marked;
     event->marked = false;
     if (thread->waiting)
-        list_append(&event->waiters, &thread->link);
+        stand_in_line(event, thread);
     return thread->waiting;
 }
 
@@ -558,11 +586,46 @@ int event_wait(struct event *event, uint64_t deadline_ns)
 
 /* ---- events that no interrupt marks */
 
-/* An event is polled by the CPUs whose threads wait for it; by the first one, while nobody waits.
+/* false: they are being changed. Interrupts are off until the end of the look. */
+static bool begin_look(struct scheduler *here)
+{
+    __atomic_store_n(&here->looks, true, __ATOMIC_SEQ_CST); /* begin_change() */
+    if (!__atomic_load_n(&polled_change, __ATOMIC_SEQ_CST))
+        return true;
+    store_release(&here->looks, false);
+    return false;
+}
+
+static void end_look(struct scheduler *here)
+{
+    store_release(&here->looks, false);
+}
+
+/* With polled_lock held. */
+static void begin_change(void)
+{
+    __atomic_store_n(&polled_change, true, __ATOMIC_SEQ_CST); /* begin_look() */
+    for (const struct scheduler *each = &first_scheduler; each; each = load_acquire(&each->next))
+        while (__atomic_load_n(&each->looks, __ATOMIC_SEQ_CST))
+            spin_pause();
+}
+
+static void end_change(void)
+{
+    store_release(&polled_change, false);
+}
+
+/*
+ * An event is polled by the CPUs whose threads wait for it; by the first one, while nobody
+ * waits. Its lock is taken only where they are several.
  */
 static bool is_polled_by(struct event *event, const struct scheduler *here)
 {
+    const struct scheduler *poller = load_once(&event->poller);
     struct list *link;
+
+    if (poller != SEVERAL)
+        return here == (poller ? poller : &first_scheduler);
 
     SPIN_SCOPE(&event->lock);
     LIST_FOR_EACH (link, &event->waiters)
@@ -572,14 +635,15 @@ static bool is_polled_by(struct event *event, const struct scheduler *here)
 }
 
 /* The idle loop's part; true: there is something to poll, so that it must not halt. */
-static bool poll(const struct scheduler *here)
+static bool poll(struct scheduler *here)
 {
     struct list *link;
     bool polls = false;
 
     if (load_once(&polled_events.next) == &polled_events)
         return false;
-    SPIN_SCOPE(&polled_lock);
+    if (!begin_look(here))
+        return true;
     LIST_FOR_EACH (link, &polled_events) {
         struct event *event = CONTAINER_OF(link, struct event, polled);
 
@@ -588,23 +652,28 @@ static bool poll(const struct scheduler *here)
         event_signal(event);
         polls = true;
     }
+    end_look(here);
     return polls;
 }
 
 /* false: there are none. */
-static bool signal_polled(void)
+static bool signal_polled(struct scheduler *here)
 {
     struct list *link;
+    bool are_any;
 
-    SPIN_SCOPE(&polled_lock);
+    if (!begin_look(here))
+        return true;
     LIST_FOR_EACH (link, &polled_events)
         event_signal(CONTAINER_OF(link, struct event, polled));
-    return !list_empty(&polled_events);
+    are_any = !list_empty(&polled_events);
+    end_look(here);
+    return are_any;
 }
 
 static void poll_while_computing(struct timer *timer)
 {
-    if (signal_polled())
+    if (signal_polled(own()))
         timer_start(timer, clock_monotonic_ns() + POLL_INTERVAL_NS);
 }
 
@@ -616,8 +685,10 @@ static struct timer poll_timer = { .link = LIST_INIT(poll_timer.link),
 static bool add_polled(struct event *event)
 {
     SPIN_SCOPE(&polled_lock);
+    begin_change();
     list_remove(&event->polled); /* may be polled already */
     list_append(&polled_events, &event->polled);
+    end_change();
     return event->polled.prev == event->polled.next;
 }
 
@@ -637,6 +708,8 @@ void event_unpoll(struct event *event)
 {
     bool were_on = irq_lock(&polled_lock);
 
+    begin_change();
     list_remove(&event->polled);
+    end_change();
     irq_unlock(&polled_lock, were_on);
 }

@@ -366,6 +366,32 @@ static void nobody_touches_an_event_whose_waiter_has_gone_on(void **state)
     on_all(CPUS, lend, 5000, thread_create_parallel);
 }
 
+/* Nobody looks at an event that is not polled any more, while others come and go all the time. */
+static void be_polled(struct part *part)
+{
+    static struct event events[CPUS][64];
+    uint8_t pattern[sizeof(struct event)];
+
+    memset(pattern, 0x55, sizeof(pattern));
+    memset(events[part->cpu], 0x55, sizeof(events[part->cpu]));
+    for (; part->done < part->rounds; part->done++) {
+        struct event *own = &events[part->cpu][part->done % 64];
+
+        part->wrong += memcmp(own, pattern, sizeof(pattern)) != 0;
+        event_init(own);
+        event_poll(own);
+        part->wrong += event_wait(own, clock_monotonic_ns() + PATIENCE_NS) != 0;
+        event_unpoll(own);
+        memset(own, 0x55, sizeof(*own));
+    }
+}
+
+static void events_are_polled_on_each_cpu_while_others_begin_and_end(void **state)
+{
+    (void)state;
+    on_all(CPUS, be_polled, 5000, thread_create_parallel);
+}
+
 static volatile unsigned counted;
 static volatile bool inside;
 
@@ -418,6 +444,7 @@ int main(void)
         cmocka_unit_test(a_signal_goes_round_all_cpus_and_is_never_lost),
         cmocka_unit_test(a_time_out_and_a_signal_that_meet_leave_one_of_both),
         cmocka_unit_test(nobody_touches_an_event_whose_waiter_has_gone_on),
+        cmocka_unit_test(events_are_polled_on_each_cpu_while_others_begin_and_end),
         cmocka_unit_test(one_thread_at_a_time_holds_the_kernel_lock_and_all_get_it),
         cmocka_unit_test(threads_sleep_on_each_cpu_and_never_too_short),
     };

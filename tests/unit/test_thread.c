@@ -744,6 +744,22 @@ static void a_polled_event_is_left_to_the_cpu_whose_thread_waits(void **state)
     thread_sleep_until(in_ms(5));
 }
 
+static void polled_events_that_are_being_changed_are_looked_at_later(void **state)
+{
+    (void)state;
+    event_poll(&first_event);
+    polled_change = true;
+    assert_true(poll(own()));
+    assert_true(signal_polled(own()));
+    assert_false(first_event.marked);
+    assert_false(own()->looks);
+    polled_change = false;
+    assert_true(poll(own()));
+    assert_true(first_event.marked);
+    event_unpoll(&first_event);
+    thread_sleep_until(in_ms(5));
+}
+
 /* Once the first in line had been served nobody polled it, till a millisecond was over. */
 static void a_polled_event_is_polled_by_each_cpu_of_which_a_thread_waits(void **state)
 {
@@ -752,9 +768,9 @@ static void a_polled_event_is_polled_by_each_cpu_of_which_a_thread_waits(void **
     (void)state;
     thread_create("a", wait_and_note, "a");
     behind = thread_create("b", wait_and_note, "b");
+    behind->home = second.scheduler; /* it runs here all the same */
     thread_yield();
     event_poll(&first_event);
-    behind->home = second.scheduler;
     be_second(true);
     assert_true(poll(own()));
     be_second(false);
@@ -807,6 +823,7 @@ int main(void)
         TEST(a_thread_for_another_cpu_is_told_there_and_does_not_run_here),
         TEST(a_polled_event_is_left_to_the_cpu_whose_thread_waits),
         TEST(a_polled_event_is_polled_by_each_cpu_of_which_a_thread_waits),
+        TEST(polled_events_that_are_being_changed_are_looked_at_later),
     };
 
     host_add_cpu(&second, 1);
