@@ -1154,13 +1154,16 @@ static void a_closed_connection_that_nobody_reads_is_forgotten(void **state)
     stop_server();
 }
 
-/* We close first, so that our end of the connection stays in TIME_WAIT. */
-static void end_in_time_wait(struct peer *peer, struct tcp_pcb *pcb, bool whole)
+/* We close the accepted connection first, whole or for sending alone: it stays in TIME_WAIT. */
+static struct tcp_pcb *end_in_time_wait(struct peer *peer, bool whole)
 {
+    struct tcp_pcb *pcb = accepted;
     const uint8_t *tcp;
     size_t payload;
 
+    accepted = NULL;
     net_lock();
+    tcp_recv(pcb, NULL);
     if (whole)
         tcp_err(pcb, NULL);
     assert_int_equal(whole ? tcp_close(pcb) : tcp_shutdown(pcb, 0, 1), ERR_OK);
@@ -1175,6 +1178,7 @@ static void end_in_time_wait(struct peer *peer, struct tcp_pcb *pcb, bool whole)
     assert_non_null(tcp);
     assert_int_equal(get32(tcp + 8), peer->seq);
     assert_int_equal(pcb->state, TIME_WAIT);
+    return pcb;
 }
 
 static void a_client_takes_its_port_again_at_once(void **state)
@@ -1190,9 +1194,7 @@ static void a_client_takes_its_port_again_at_once(void **state)
     accepted->snd_nxt = accepted->snd_lbb = accepted->lastack = accepted->snd_wl2 =
         peer.ack + 1000000000;
     peer.ack += 1000000000;
-    tcp_recv(accepted, NULL);
-    end_in_time_wait(&peer, accepted, true);
-    accepted = NULL;
+    end_in_time_wait(&peer, true);
 
     /* A late repetition of the old one's SYN, or of its end, begins nothing. */
     for (uint32_t back = 0; back < 3; back++) {
@@ -1231,9 +1233,7 @@ static void a_port_that_nobody_serves_any_more_is_refused_out_of_time_wait(void 
     (void)state;
     start_server();
     connect_peer(&peer);
-    tcp_recv(accepted, NULL);
-    end_in_time_wait(&peer, accepted, true);
-    accepted = NULL;
+    end_in_time_wait(&peer, true);
     stop_server();
     peer.seq += 64000;
     send_tcp(&peer, SYN, NULL, 0);
@@ -1260,14 +1260,9 @@ static void an_application_is_told_that_its_connection_left_time_wait(void **sta
 
         start_server();
         connect_peer(&peer);
-        pcb = accepted;
-        accepted = NULL;
-        net_lock();
-        tcp_recv(pcb, NULL);
-        tcp_err(pcb, note_end);
-        net_unlock();
+        tcp_err(accepted, note_end);
         connection_ended = false;
-        end_in_time_wait(&peer, pcb, false);
+        pcb = end_in_time_wait(&peer, false);
         assert_false(connection_ended);
         if (way == 0) {
             let_pass(121000);
@@ -1297,15 +1292,13 @@ static void a_server_of_short_connections_keeps_no_more_than_a_thousand(void **s
         struct peer peer = { 0, 0, (uint16_t)(2000 + i) };
 
         connect_peer(&peer);
-        tcp_recv(accepted, NULL);
-        end_in_time_wait(&peer, accepted, true);
+        end_in_time_wait(&peer, true);
         n = 0;
         for (const struct tcp_pcb *pcb = tcp_tw_pcbs; pcb; pcb = pcb->next)
             n++;
         most = MAX(most, n);
         n_looked_at = n_sent;
     }
-    accepted = NULL;
     assert_int_equal(most, TCP_MAX_TIME_WAIT);
     stop_server();
     let_pass(121000);
